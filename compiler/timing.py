@@ -1,0 +1,219 @@
+"""The loom's clock: in which cycle each instruction starts and each memory write happens.
+
+Cycle 0 of a phase is the cycle in which the sequencer accepts the start of the phase. A memory
+write happens *in* the cycle in which the memory's write enable is high; a read whose address stands
+in a later cycle sees it.
+
+Each instruction is handed over to the datapath in one cycle, its *handover*; the next one has been
+fetched and decoded, and its event count read, in the meantime. The rules:
+
+* The first handover of a phase is in cycle `FIRST_HANDOVER`; two handovers are at least
+  `HANDOVER_PERIOD` apart.
+* ``MAC`` and ``EVT`` issue one row of one word per cycle, beginning in the cycle after the
+  handover. The accumulator word is written `ROW_LATENCY` cycles after its last row was issued. An
+  ``EVT`` without events issues nothing, or, if it clears, one row of payload 0 per word.
+* The following handover comes at the earliest in the cycle of the last issue, if that instruction
+  clears its accumulators, else `ACCUMULATE_GAP` later, so that what it adds to has been written.
+* ``MAP`` loads its parameters, issues one neuron per cycle, and writes its states, then its output.
+* An instruction that waits, every ``MAP`` and whatever follows one, is handed over
+  `DRAIN` cycles after the last write before it. So is the end of the phase, in whose handover
+  cycle the sequencer is done; it accepts the next start one cycle later.
+
+Everything here takes event counts either as integers or as int64 arrays (one element per step),
+and gives integers or arrays accordingly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .instructions import Evt, Instruction, Mac, Map
+from .kernels.code import KernelCode
+from .kernels.pipeline import pipeline
+from .machine import Machine
+
+Cycles = Any
+"""An int, or an int64 array with one element per step."""
+
+FIRST_HANDOVER = 7
+HANDOVER_PERIOD = 4
+ROW_LATENCY = 11
+ACCUMULATE_GAP = 3
+DRAIN = 4
+
+MAP_LOAD = 4
+"""Cycles from a ``MAP``'s handover to its first neuron, beside one per extension word."""
+
+MAP_INPUT = 11
+"""Accumulator read, lane selection, shift and saturation: cycles from issue to the kernel."""
+
+MAP_VALUE = 7
+"""Shift and saturation of an output value."""
+
+MAP_EVENT = 1
+"""Saturation of a payload."""
+
+MAP_COUNT = 2
+"""The count is written this many cycles after the last neuron's state."""
+
+
+def map_extension_words(code: KernelCode) -> int:
+    """Instruction words that follow the first one of a ``MAP``: one, parameters, tables."""
+    return 1 + len(code.parameters) + len(code.tables)
+
+
+def accumulate_writes(handover: int, rows: int, words: int) -> np.ndarray:
+    """Cycles in which a ``MAC`` or ``EVT`` writes its accumulator words.
+
+    Parameters
+    ----------
+    handover : int
+        As `PhaseClock.hand_over` returned it.
+    rows : int
+        Rows that are really issued (`issued_rows`); 0 gives no writes.
+    words : int
+
+    Returns
+    -------
+    (words,) int64 ndarray
+        Empty if `rows` is 0. Element w belongs to word ``target + w``.
+    """
+    if rows == 0:
+        return np.zeros(0, np.int64)
+    return handover + ROW_LATENCY + rows * np.arange(1, words + 1, dtype=np.int64)
+
+
+class MapTiming:
+    """Cycles of the writes of a ``MAP`` with kernel `code`, relative to its handover."""
+
+    def __init__(self, code: KernelCode, machine: Machine) -> None:
+        self.depth = pipeline(code, machine).depth
+        self.first_issue = MAP_LOAD + map_extension_words(code)
+        self.state = self.first_issue + MAP_INPUT + self.depth
+        self.events = code.emits == "events"
+        self.output = self.state + (MAP_EVENT if self.events else MAP_VALUE)
+
+    def state_writes(self, handover: int, length: int) -> np.ndarray:
+        """(length,) int64: cycle in which neuron i's states are written (all slots at once)."""
+        return handover + self.state + np.arange(length, dtype=np.int64)
+
+    def output_writes(self, handover: int, length: int) -> np.ndarray:
+        """(length,) int64: cycle in which neuron i's value, or its event if any, is written."""
+        return handover + self.output + np.arange(length, dtype=np.int64)
+
+    def count_write(self, handover: int, length: int) -> int:
+        """Cycle in which the count of a kernel that emits events is written."""
+        return handover + self.state + length - 1 + MAP_COUNT
+
+    def last_write(self, handover: Cycles, length: int) -> Cycles:
+        """Cycle of the last write of the ``MAP``."""
+        return handover + self.state + length - 1 + (MAP_COUNT if self.events else MAP_VALUE)
+
+
+def issued_rows(instruction: Mac | Evt, count: Cycles = 0) -> Cycles:
+    """Rows that are issued per word, given the event count of an ``EVT``'s list."""
+    if isinstance(instruction, Mac):
+        return instruction.rows
+    return np.maximum(count, 1) if instruction.clear else count
+
+
+class PhaseClock:
+    """Follows one run of one phase, instruction by instruction.
+
+    Call `hand_over` for each instruction in order, then `finish`.
+    """
+
+    def __init__(self, machine: Machine, kernels: Mapping[str, KernelCode]) -> None:
+        self._map = {name: MapTiming(code, machine) for name, code in kernels.items()}
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new run of a phase."""
+        self._ready: Cycles = FIRST_HANDOVER  # the next instruction is decoded
+        self._issued: Cycles | None = None  # last issue of the MAC or EVT before
+        self._drained: Cycles = 0  # all writes so far have landed, and can be read
+        self._after_map = False
+
+    def map_timing(self, kernel: str) -> MapTiming:
+        """Timing of a ``MAP`` of this kernel."""
+        return self._map[kernel]
+
+    def hand_over(self, instruction: Instruction, count: Cycles = 0) -> Cycles:
+        """Cycle in which `instruction` is handed over.
+
+        Parameters
+        ----------
+        instruction : Instruction
+        count : int or int64 ndarray
+            For an ``EVT``: the number of events in its list.
+        """
+        if not isinstance(instruction, (Mac, Evt, Map)):
+            raise TypeError(f"the loom's clock does not know {type(instruction).__name__}")
+        is_map = isinstance(instruction, Map)
+        handover = self._ready
+        if is_map or self._after_map or instruction.wait:
+            handover = np.maximum(handover, self._drained)
+        if self._issued is not None:
+            adds = isinstance(instruction, (Mac, Evt)) and not instruction.clear
+            handover = np.maximum(handover, self._issued + (ACCUMULATE_GAP if adds else 0))
+        if isinstance(instruction, Map):
+            last = self._map[instruction.kernel].last_write(handover, instruction.length)
+            self._drained = last + DRAIN
+            self._issued = None
+        else:
+            issue = issued_rows(instruction, count) * instruction.words
+            self._issued = handover + issue
+            written = np.where(issue > 0, self._issued + ROW_LATENCY + DRAIN, 0)
+            self._drained = np.maximum(self._drained, written)
+        self._after_map = is_map
+        self._ready = handover + HANDOVER_PERIOD
+        return _plain(handover)
+
+    def finish(self) -> Cycles:
+        """Cycles of the whole phase: from its accepted start until the next can be accepted."""
+        return _plain(np.maximum(self._ready, self._drained) + 1)
+
+
+def _plain(cycles: Cycles) -> Cycles:
+    """Scalars as int."""
+    return int(cycles) if np.ndim(cycles) == 0 else cycles
+
+
+def phase_cycles(
+    machine: Machine,
+    kernels: Mapping[str, KernelCode],
+    instructions: Sequence[Instruction],
+    counts: Sequence[Cycles],
+) -> Cycles:
+    """Exact clock cycles of one phase.
+
+    Parameters
+    ----------
+    machine : Machine
+    kernels : mapping of kernel name -> KernelCode
+    instructions : sequence of Instruction
+        The phase.
+    counts : sequence, parallel to `instructions`
+        For each ``EVT`` the events in its list when it runs, an int or an int64 array with one
+        element per step; anything for the others.
+
+    Returns
+    -------
+    int or int64 ndarray
+    """
+    clock = PhaseClock(machine, kernels)
+    for instruction, count in zip(instructions, counts, strict=True):
+        clock.hand_over(instruction, count)
+    return clock.finish()
+
+
+def busy_cycles(instructions: Sequence[Instruction], counts: Sequence[Cycles]) -> Cycles:
+    """Cycles of a phase in which the lanes multiply (issue cycles of ``MAC`` and ``EVT``)."""
+    return sum(
+        issued_rows(instruction, count) * instruction.words
+        for instruction, count in zip(instructions, counts, strict=True)
+        if isinstance(instruction, (Mac, Evt))
+    )

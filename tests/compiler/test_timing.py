@@ -1,0 +1,118 @@
+"""The cycle model, against schedules worked out by hand."""
+
+import numpy as np
+import pytest
+
+from spikeloom.compiler.instructions import Evt, Mac, Map
+from spikeloom.compiler.kernels.code import KernelCode, Op, Port
+from spikeloom.compiler.kernels.pipeline import multiplier_chunks, multiply_latency, pipeline
+from spikeloom.compiler.machine import Machine
+from spikeloom.compiler.timing import (
+    PhaseClock,
+    accumulate_writes,
+    busy_cycles,
+    phase_cycles,
+)
+
+MACHINE = Machine()
+
+
+def accumulator_kernel(emits: str = "value") -> KernelCode:
+    """state += input; emits the state."""
+    return KernelCode(
+        name="Sum",
+        input=Port("x", -8, 7, 0),
+        states=(Port("s", -128, 127, 0),),
+        parameters=(),
+        tables=(),
+        ops=(
+            Op("input", ("x",), -8, 7, 0),
+            Op("state", ("s",), -128, 127, 0),
+            Op("add", (0, 1), -136, 134, 0),
+            Op("sat", (2, -128, 127), -128, 127, 0),
+        ),
+        next_state=(3,),
+        emit=3,
+        emits=emits,
+        emit_fraction=0,
+        delayed=False,
+    )
+
+
+def mac(rows: int, words: int, clear: bool = True, wait: bool = False) -> Mac:
+    return Mac(0, 0, rows, 0, words, words * 16, clear, wait)
+
+
+def evt(words: int, clear: bool = False, wait: bool = False) -> Evt:
+    return Evt(0, 0, 0, 100, 0, words, words * 16, clear, wait)
+
+
+def run_map(length: int) -> Map:
+    return Map("Sum", "p", length, 0, 0, 0, 0, -1, 0, 0, {})
+
+
+def test_stages_of_a_kernel():
+    p = pipeline(accumulator_kernel(), MACHINE)
+    assert p.stages == (0, 0, 1, 2)
+    assert p.depth == 2
+
+
+@pytest.mark.parametrize(("bits", "chunks"), [(2, 1), (18, 1), (19, 2), (35, 2), (36, 3)])
+def test_multipliers_side_by_side(bits, chunks):
+    assert multiplier_chunks(bits, MACHINE) == chunks
+
+
+@pytest.mark.parametrize(("a", "b", "stages"), [(18, 18, 3), (19, 18, 4), (19, 19, 5), (36, 18, 5)])
+def test_wide_products_take_adder_stages(a, b, stages):
+    assert multiply_latency(a, b, MACHINE) == stages
+
+
+def test_a_single_mac():
+    clock = PhaseClock(MACHINE, {})
+    assert clock.hand_over(mac(rows=3, words=2)) == 7
+    # Issue in 8..13; the words leave 11 cycles after their last rows, 10 and 13.
+    assert accumulate_writes(7, 3, 2).tolist() == [21, 24]
+    assert clock.finish() == 24 + 4 + 1
+
+
+def test_instructions_follow_without_a_gap_unless_they_add():
+    clock = PhaseClock(MACHINE, {})
+    assert clock.hand_over(mac(5, 2)) == 7
+    assert clock.hand_over(mac(5, 2)) == 17
+    assert clock.hand_over(mac(5, 2, clear=False)) == 30
+    assert clock.hand_over(mac(1, 1)) == 40
+    assert clock.hand_over(mac(1, 1)) == 44  # not sooner than the decoder
+
+
+def test_empty_event_lists():
+    clock = PhaseClock(MACHINE, {})
+    assert clock.hand_over(evt(4), 0) == 7
+    assert clock.hand_over(evt(4, clear=True), 0) == 11  # one row of payload 0: 4 cycles
+    assert clock.hand_over(evt(4, wait=True), 2) == 11 + 4 + 11 + 4
+
+
+def test_map_waits_and_is_waited_for():
+    code = accumulator_kernel()
+    clock = PhaseClock(MACHINE, {"Sum": code})
+    clock.hand_over(mac(2, 1))
+    handover = clock.hand_over(run_map(10))
+    assert handover == 7 + 2 + 11 + 4
+    t = clock.map_timing("Sum")
+    assert t.state_writes(handover, 10)[[0, 9]].tolist() == [handover + 18, handover + 27]
+    assert t.output_writes(handover, 10)[-1] == handover + 34
+    assert clock.hand_over(mac(2, 1)) == handover + 34 + 4
+
+
+def test_arrays_of_counts_give_arrays_of_cycles():
+    phase = [evt(4), evt(3, clear=True), mac(2, 2, clear=False)]
+    counts = np.array([0, 1, 7, 100])
+    together = phase_cycles(MACHINE, {}, phase, [counts, counts, 0])
+    apart = [phase_cycles(MACHINE, {}, phase, [int(c), int(c), 0]) for c in counts]
+    assert together.tolist() == apart
+    assert busy_cycles(phase, [counts, counts, 0]).tolist() == [7, 11, 53, 704]
+
+
+def test_lanes_are_busy_in_long_runs():
+    phase = [mac(10, 4) for _ in range(50)]
+    cycles = phase_cycles(MACHINE, {}, phase, [0] * 50)
+    assert busy_cycles(phase, [0] * 50) / cycles > 0.9
