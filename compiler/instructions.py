@@ -1,0 +1,145 @@
+"""The instructions of the loom, as data.
+
+Addresses count words of the memory they point into. In ``accumulator`` and ``weight`` a word is
+one element per lane; in ``value``, ``state``, ``event`` and ``count`` it is one element. Element i
+of a population whose accumulators start at word b lies in word ``b + i // lanes``, lane
+``i % lanes``.
+
+The two multiplying instructions are output-stationary: for each accumulator word w (outer loop)
+all rows k (inner loop) are added in a register, which is written once. `words` times `rows` cycles,
+whatever the shape, and no read-modify-write hazard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from .errors import ProgramError
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """Base of all instructions.
+
+    Attributes
+    ----------
+    comment : str
+        What it computes, in the names of the user's model; for people only.
+    wait : bool
+        True if it must not start before all earlier instructions have written their results.
+    """
+
+    opcode: ClassVar[str] = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The instruction as a JSON object with its opcode."""
+        return {"opcode": self.opcode, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Mac(Instruction):
+    """Dense matrix times vector.
+
+    ``for w in range(words): acc[target + w, :] = (0 if clear else acc[target + w, :])
+    + sum over k in range(rows) of weight[weights + k * words + w, :] * value[source + k]``
+
+    `length` is the number of elements of the row that mean something (the rest of its last word is
+    padding, weights 0).
+    """
+
+    opcode: ClassVar[str] = "MAC"
+    weights: int
+    source: int
+    rows: int
+    target: int
+    words: int
+    length: int
+    clear: bool
+    wait: bool
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Evt(Instruction):
+    """Event-driven matrix times sparse vector.
+
+    Like `Mac`, with the sum over the ``count[list]`` events ``(k, payload)`` at ``event[source:]``
+    of ``weight[weights + k * words + w, :] * payload``. Without events a `clear` one still writes
+    zeros (it runs one row with payload 0), another one does nothing.
+    """
+
+    opcode: ClassVar[str] = "EVT"
+    weights: int
+    source: int
+    list: int
+    rows: int
+    target: int
+    words: int
+    length: int
+    clear: bool
+    wait: bool
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Map(Instruction):
+    """Run a kernel over a population, one neuron per clock cycle.
+
+    For each i: the kernel's input is accumulator element i of `source`, times 2**-input_shift
+    (rounded where that is a right shift, exact where it is a left shift), saturated to the input's
+    range; its states are ``state[slot, state + i]``. Afterwards the states are saturated to
+    `Machine.state_bits` (the code itself limits them to their declared range first).
+
+    A kernel that emits events appends ``(i, payload)`` at ``event[target:]`` in the order of i
+    and finally sets ``count[list]``; one that emits a value stores the output times
+    2**-output_shift, rounded and saturated to `Machine.value_bits`, at ``value[target + i]``.
+    A payload is saturated to `Machine.value_bits` too.
+
+    Attributes
+    ----------
+    population : str
+        Key into `Program.populations`.
+    parameters : dict
+        Name -> integer, or name -> (mantissa, shift) for scaled ones.
+    table_set : int
+        Which set of entries of the kernel's tables.
+    list : int
+        Number of the event list, -1 for a kernel that emits a value.
+    """
+
+    opcode: ClassVar[str] = "MAP"
+    kernel: str
+    population: str
+    length: int
+    source: int
+    input_shift: int
+    state: int
+    target: int
+    list: int
+    output_shift: int
+    table_set: int
+    parameters: dict[str, Any] = field(hash=False)
+    wait: bool = True
+    comment: str = ""
+
+
+OPCODES: dict[str, type[Instruction]] = {"MAC": Mac, "EVT": Evt, "MAP": Map}
+"""``UPD`` (run a plasticity kernel over a weight table) is reserved; no Program uses it yet."""
+
+
+def instruction_from_json(data: dict[str, Any]) -> Instruction:
+    """The inverse of `Instruction.to_json`."""
+    fields = dict(data)
+    opcode = fields.pop("opcode", None)
+    if opcode not in OPCODES:
+        raise ProgramError(f"unknown instruction {opcode!r}: this Program needs a newer Spikeloom")
+    try:
+        if opcode == "MAP":
+            fields["parameters"] = {
+                name: tuple(p) if isinstance(p, list) else p
+                for name, p in fields["parameters"].items()
+            }
+        return OPCODES[opcode](**fields)
+    except (TypeError, KeyError) as e:
+        raise ProgramError(f"malformed {opcode} instruction: {e}") from e

@@ -1,0 +1,1 @@
+"""Kernels: neuron and synapse models as equations, and their integer code."""

@@ -1,0 +1,380 @@
+"""Tracing: real-valued equations become integer operations with known ranges.
+
+A traced value is an `Expression`: a result number in a `Tracer`'s list of operations together with
+its fixed-point format. Python's operators and the functions of this module work on it; the same
+functions work on NumPy arrays in float, which is how one definition of a kernel serves both.
+
+Formats follow from the declarations alone, by three rules:
+
+- a sum or comparison first shifts the operand with fewer fraction bits left (exact);
+- a product is rounded to the larger number of fraction bits of its two factors;
+- what is stored is rounded to the format declared for it, and limited to its range (counted).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import KernelError
+from .code import Op, Parameter, Table
+from .parameters import ParameterExpression
+
+WIDEST = 62
+"""Bits that a result may have: engines compute in 64-bit words."""
+
+LARGEST_TABLE = 4096
+
+
+@dataclass
+class Tracer:
+    """Collects the operations of one kernel while its equations are run once."""
+
+    kernel: str
+    parameter_bits: int
+    ops: list[Op] = field(default_factory=list)
+    parameters: dict[Parameter, ParameterExpression] = field(default_factory=dict)
+    tables: dict[Table, ParameterExpression] = field(default_factory=dict)
+    _known: dict[tuple[Any, ...], int] = field(default_factory=dict)
+
+    def op(self, kind: str, args: tuple[int | str, ...], lo: int, hi: int, f: int) -> Expression:
+        """Append an operation, or reuse the same one; its range must fit 62 bits."""
+        key = (kind, args)
+        if key not in self._known:
+            if max(abs(lo), abs(hi)).bit_length() > WIDEST:
+                raise KernelError(
+                    f"kernel {self.kernel}: a '{kind}' needs more than {WIDEST} bits; "
+                    "declare smaller ranges or fewer fraction bits"
+                )
+            self._known[key] = len(self.ops)
+            self.ops.append(Op(kind, args, lo, hi, f))
+        number = self._known[key]
+        op = self.ops[number]
+        return Expression(self, number, op.lo, op.hi, op.fraction)
+
+    def constant(self, value: float, fraction: int) -> Expression:
+        """A number written in the equations, exact or rounded to `fraction` bits."""
+        n = round(value * 2**fraction)
+        return self.op("const", (n,), n, n, fraction)
+
+    def bind(self, parameter: Parameter, expression: ParameterExpression) -> None:
+        """Remember how the value of an uploaded parameter is computed."""
+        self.parameters.setdefault(parameter, expression)
+
+
+class Expression:
+    """A traced value: result number, integer range, fraction bits."""
+
+    __array_ufunc__ = None  # NumPy must leave mixed arithmetic to the methods below
+
+    def __init__(self, tracer: Tracer, number: int, lo: int, hi: int, fraction: int) -> None:
+        self.tracer = tracer
+        self.number = number
+        self.lo = lo
+        self.hi = hi
+        self.fraction = fraction
+
+    def __bool__(self) -> bool:
+        raise KernelError(
+            f"kernel {self.tracer.kernel}: `if`, `and`, `or`, `not` on a traced value; "
+            "use select(condition, a, b), minimum, maximum, &, | or ~"
+        )
+
+    # -- formats -----------------------------------------------------------------------------
+
+    def with_fraction(self, fraction: int) -> Expression:
+        """The value with another number of fraction bits (rounded if fewer)."""
+        n = fraction - self.fraction
+        if n == 0:
+            return self
+        if self.lo == self.hi and n > 0 and self.tracer.ops[self.number].kind == "const":
+            return self.tracer.op("const", (self.lo << n,), self.lo << n, self.lo << n, fraction)
+        if n > 0:
+            return self.tracer.op(
+                "shl", (self.number, n), self.lo << n, self.hi << n, fraction
+            )
+        half = 1 << (-n - 1)
+        return self.tracer.op(
+            "round", (self.number, -n), (self.lo + half) >> -n, (self.hi + half) >> -n, fraction
+        )
+
+    def limited(self, lo: int, hi: int) -> Expression:
+        """The value limited to the integers lo..hi, counting each time that it limits."""
+        if self.lo >= lo and self.hi <= hi:
+            return self
+        new_lo, new_hi = min(max(self.lo, lo), hi), max(min(self.hi, hi), lo)
+        return self.tracer.op("sat", (self.number, lo, hi), new_lo, new_hi, self.fraction)
+
+    def _traced(self, other: Any) -> Expression:
+        if isinstance(other, Expression):
+            return other
+        if isinstance(other, (int, float, np.number)):
+            value = float(other)
+            exact = next((f for f in range(31) if (value * 2**f).is_integer()), 30)
+            return self.tracer.constant(value, max(exact, 0))
+        if isinstance(other, ParameterExpression):
+            raise KernelError(
+                f"kernel {self.tracer.kernel}: the parameter expression {other} meets a traced "
+                "value; wrap it: scaled(..., bound) to multiply, constant(..., range, fraction) else"
+            )
+        raise KernelError(f"kernel {self.tracer.kernel}: cannot compute with {other!r}")
+
+    def _aligned(self, other: Any) -> tuple[Expression, Expression]:
+        b = self._traced(other)
+        fraction = max(self.fraction, b.fraction)
+        return self.with_fraction(fraction), b.with_fraction(fraction)
+
+    # -- arithmetic --------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Expression:
+        a, b = self._aligned(other)
+        args = (min(a.number, b.number), max(a.number, b.number))
+        return self.tracer.op("add", args, a.lo + b.lo, a.hi + b.hi, a.fraction)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Expression:
+        a, b = self._aligned(other)
+        return self.tracer.op("sub", (a.number, b.number), a.lo - b.hi, a.hi - b.lo, a.fraction)
+
+    def __rsub__(self, other: Any) -> Expression:
+        return self._traced(other) - self
+
+    def __neg__(self) -> Expression:
+        return self.tracer.op("neg", (self.number,), -self.hi, -self.lo, self.fraction)
+
+    def __abs__(self) -> Expression:
+        low = 0 if self.lo <= 0 <= self.hi else min(abs(self.lo), abs(self.hi))
+        high = max(abs(self.lo), abs(self.hi))
+        return self.tracer.op("abs", (self.number,), low, high, self.fraction)
+
+    def __mul__(self, other: Any) -> Expression:
+        if isinstance(other, Scaled):
+            return other.times(self, self.fraction)
+        b = self._traced(other)
+        corners = [x * y for x in (self.lo, self.hi) for y in (b.lo, b.hi)]
+        args = (min(self.number, b.number), max(self.number, b.number))
+        product = self.tracer.op(
+            "mul", args, min(corners), max(corners), self.fraction + b.fraction
+        )
+        return product.with_fraction(max(self.fraction, b.fraction))
+
+    __rmul__ = __mul__
+
+    # -- comparisons -------------------------------------------------------------------------
+
+    def _compare(self, kind: str, a: Expression, b: Expression) -> Expression:
+        return self.tracer.op(kind, (a.number, b.number), 0, 1, 0)
+
+    def __gt__(self, other: Any) -> Expression:
+        a, b = self._aligned(other)
+        return self._compare("gt", a, b)
+
+    def __ge__(self, other: Any) -> Expression:
+        a, b = self._aligned(other)
+        return self._compare("ge", a, b)
+
+    def __lt__(self, other: Any) -> Expression:
+        a, b = self._aligned(other)
+        return self._compare("gt", b, a)
+
+    def __le__(self, other: Any) -> Expression:
+        a, b = self._aligned(other)
+        return self._compare("ge", b, a)
+
+    def __and__(self, other: Expression) -> Expression:
+        return self._logic("and", other)
+
+    def __or__(self, other: Expression) -> Expression:
+        return self._logic("or", other)
+
+    def __invert__(self) -> Expression:
+        self._check_truth(self)
+        return self.tracer.op("not", (self.number,), 0, 1, 0)
+
+    def _logic(self, kind: str, other: Expression) -> Expression:
+        self._check_truth(self)
+        self._check_truth(other)
+        return self.tracer.op(kind, (self.number, other.number), 0, 1, 0)
+
+    def _check_truth(self, value: Any) -> None:
+        if not isinstance(value, Expression) or value.lo < 0 or value.hi > 1 or value.fraction:
+            raise KernelError(f"kernel {self.tracer.kernel}: &, | and ~ need results of comparisons")
+
+
+class Scaled:
+    """A parameter expression to multiply with: uploaded as mantissa and shift."""
+
+    def __init__(self, expression: ParameterExpression, bound: float) -> None:
+        self.expression = expression
+        self.bound = bound
+
+    def times(self, x: Expression, fraction: int) -> Expression:
+        """``x`` times the parameter, rounded to `fraction` bits."""
+        tracer = x.tracer
+        largest = 1 << (tracer.parameter_bits - 1)
+        parameter = Parameter(
+            self.expression.text, True, -largest, largest - 1, x.fraction - fraction
+        )
+        tracer.bind(parameter, self.expression)
+        names = [p.name for p in tracer.parameters if p.scaled and p.name == parameter.name]
+        if len(names) > 1:
+            raise KernelError(
+                f"kernel {tracer.kernel}: {parameter.name} multiplies values of different formats"
+            )
+        magnitude = max(abs(x.lo), abs(x.hi)) * self.bound * 2.0 ** (fraction - x.fraction)
+        reach = math.ceil(magnitude) + 1
+        return tracer.op("scale", (x.number, parameter.name), -reach, reach, fraction)
+
+    __array_ufunc__ = None
+
+    def __mul__(self, other: Any) -> Any:
+        return self.times(other, other.fraction) if isinstance(other, Expression) else NotImplemented
+
+    __rmul__ = __mul__
+
+
+# -- the language's functions, in float and traced ----------------------------------------------
+
+
+def _tracer(*values: Any) -> Tracer | None:
+    return next((v.tracer for v in values if isinstance(v, Expression)), None)
+
+
+def _expressions(*values: Any) -> list[Expression]:
+    first = next(v for v in values if isinstance(v, Expression))
+    aligned = [first._traced(v) for v in values]
+    fraction = max(e.fraction for e in aligned)
+    return [e.with_fraction(fraction) for e in aligned]
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller of two values."""
+    if (tracer := _tracer(a, b)) is None:
+        return np.minimum(a, b)
+    x, y = _expressions(a, b)
+    return tracer.op("min", (x.number, y.number), min(x.lo, y.lo), min(x.hi, y.hi), x.fraction)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger of two values."""
+    if (tracer := _tracer(a, b)) is None:
+        return np.maximum(a, b)
+    x, y = _expressions(a, b)
+    return tracer.op("max", (x.number, y.number), max(x.lo, y.lo), max(x.hi, y.hi), x.fraction)
+
+
+def clip(x: Any, low: Any, high: Any) -> Any:
+    """`x` limited to low..high; part of the equations, not counted as a saturation."""
+    return minimum(maximum(x, low), high)
+
+
+def select(condition: Any, a: Any, b: Any) -> Any:
+    """`a` where the condition holds, else `b`."""
+    if (tracer := _tracer(condition, a, b)) is None:
+        return np.where(condition, a, b)
+    if not isinstance(condition, Expression):
+        raise KernelError(f"kernel {tracer.kernel}: select needs a traced condition")
+    if not (isinstance(a, Expression) or isinstance(b, Expression)):
+        a = condition._traced(a)
+    x, y = _expressions(a, b)
+    return tracer.op(
+        "select",
+        (condition.number, x.number, y.number),
+        min(x.lo, y.lo),
+        max(x.hi, y.hi),
+        x.fraction,
+    )
+
+
+def floor(x: Any) -> Any:
+    """The largest whole number not above `x`."""
+    if (tracer := _tracer(x)) is None:
+        return np.floor(x)
+    if x.fraction == 0:
+        return x
+    return tracer.op("floor", (x.number, x.fraction), x.lo >> x.fraction, x.hi >> x.fraction, 0)
+
+
+def divide(a: Any, b: Any, bits: int) -> Any:
+    """The fraction a / b where it lies in 0..1, to `bits` bits; 0 below and 1 above.
+
+    It is 0 where a <= 0, and 1 where b <= a (also where b <= 0 < a), in float and in integers.
+    """
+    if (tracer := _tracer(a, b)) is None:
+        a, b = np.broadcast_arrays(np.asarray(a, dtype=float), np.asarray(b, dtype=float))
+        inside = (a > 0) & (a < b)
+        quotient = np.divide(a, b, out=np.zeros(a.shape), where=inside)
+        return np.where(inside, quotient, np.where(a > 0, 1.0, 0.0))
+    x, y = _expressions(a, b)
+    if max(abs(x.lo), abs(x.hi)).bit_length() + bits + 1 > WIDEST:
+        raise KernelError(f"kernel {tracer.kernel}: divide needs more than {WIDEST} bits")
+    return tracer.op("divide", (x.number, y.number, bits), 0, 1 << bits, bits)
+
+
+def scaled(parameter: Any, bound: float) -> Any:
+    """A parameter expression to multiply a traced value with; its magnitude is at most `bound`."""
+    if isinstance(parameter, ParameterExpression):
+        return Scaled(parameter, bound)
+    return parameter
+
+
+def scale(x: Any, parameter: Any, fraction: int) -> Any:
+    """``x * parameter`` rounded to `fraction` bits (`parameter` from `scaled`)."""
+    if isinstance(x, Expression):
+        return parameter.times(x, fraction)
+    return x * parameter
+
+
+def constant(parameter: Any, range: tuple[float, float], fraction: int, like: Any) -> Any:
+    """A parameter expression to add, compare or store: a register of a fixed format.
+
+    `like` is any traced value of the kernel; in float it is ignored.
+    """
+    if not isinstance(like, Expression):
+        return parameter
+    expression = (
+        parameter
+        if isinstance(parameter, ParameterExpression)
+        else ParameterExpression(lambda env: parameter, str(parameter))
+    )
+    lo, hi = math.ceil(range[0] * 2**fraction), math.floor(range[1] * 2**fraction)
+    register = Parameter(expression.text, False, lo, hi, fraction)
+    like.tracer.bind(register, expression)
+    return like.tracer.op("param", (expression.text,), lo, hi, fraction)
+
+
+def table(f: Callable[[Any], Any], x: Any, range: tuple[float, float], fraction: int) -> Any:
+    """``f(x)`` by a lookup table with one entry for each value that `x` can take.
+
+    Parameters
+    ----------
+    f : callable
+        Any function of one array; it may use the kernel's parameters and ``dt``.
+    x : expression
+        Must take at most 4096 values: round or clip it first.
+    range : (float, float)
+        Smallest and largest result; entries are limited to it.
+    fraction : int
+        Fraction bits of the result.
+    """
+    if (tracer := _tracer(x)) is None:
+        return f(x)
+    entries = x.hi - x.lo + 1
+    if entries > LARGEST_TABLE:
+        raise KernelError(
+            f"kernel {tracer.kernel}: a table over {entries} values is too large "
+            f"(at most {LARGEST_TABLE}); clip or round its argument first"
+        )
+    content = f(np.arange(x.lo, x.hi + 1) / 2.0**x.fraction)
+    if not isinstance(content, ParameterExpression):
+        fixed = content
+        content = ParameterExpression(lambda env: fixed, "f(x)")
+    lo, hi = math.ceil(range[0] * 2**fraction), math.floor(range[1] * 2**fraction)
+    entry = Table(f"table{len(tracer.tables)}", x.lo, entries, lo, hi, fraction)
+    tracer.tables[entry] = content
+    return tracer.op("table", (x.number, entry.name), lo, hi, fraction)

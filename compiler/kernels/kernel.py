@@ -1,0 +1,343 @@
+"""Kernels: a neuron or synapse model written once, as equations.
+
+A kernel is a class with declared parameters, input and states and a `step` in plain arithmetic::
+
+    class Leaky(Kernel):
+        tau = Parameter(low=0, unit="s")
+        current = Input(range=(-8, 8), fraction=16)
+        voltage = State(range=(-8, 8), fraction=20)
+        emits = "events"
+
+        def step(self, state, current, dt):
+            decay = scaled(-np.expm1(-dt / self.tau), bound=1)
+            voltage = state.voltage + (current - state.voltage) * decay
+            spike = voltage > 1
+            return spike, {"voltage": select(spike, 0, voltage)}
+
+`step` is run on NumPy arrays to give the float model, and once on traced values to give the
+integer code that all engines execute (`Kernel.code`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import KernelError, RangeError
+from ..machine import Machine
+from .code import KernelCode, Port
+from .code import Parameter as Register
+from .expression import Expression, Tracer
+from .parameters import ParameterExpression
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that a population gives to the kernel.
+
+    Attributes
+    ----------
+    low, high : float
+        Allowed range, ends included.
+    default : float or None
+        Value where none is given; None makes it required.
+    unit : str
+        For people: ``"s"``, ``"Hz"``, or empty.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    default: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """The input's range and fraction bits; leave them out in a homogeneous kernel."""
+
+    range: tuple[float, float] = (-1.0, 1.0)
+    fraction: int | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """A state variable's range and fraction bits; leave them out in a homogeneous kernel.
+
+    `unit` is ``"step"`` for a time: the equations see it in time steps, users in seconds.
+    """
+
+    range: tuple[float, float] = (-1.0, 1.0)
+    fraction: int | None = None
+    unit: str = ""
+
+
+class Kernel:
+    """Base of all kernels; see the module's docstring.
+
+    Attributes
+    ----------
+    emits : str
+        ``"events"`` (a spike or a small count, appended to an event list where not zero) or
+        ``"value"``.
+    delayed : bool
+        True for synapses: readers see the output of the step before.
+    homogeneous : bool
+        True where scaling the input scales states and output alike (linear filters, rectifiers):
+        a population's signals then share a power-of-two scale of their own.
+    """
+
+    emits: ClassVar[str] = "value"
+    delayed: ClassVar[bool] = False
+    homogeneous: ClassVar[bool] = False
+
+    def __init__(self, **values: float) -> None:
+        declared = self.declared(Parameter)
+        for name in values:
+            if name not in declared:
+                raise KernelError(f"{type(self).__name__} has no parameter {name!r}")
+        for name, parameter in declared.items():
+            value = values.get(name, parameter.default)
+            if value is None:
+                raise KernelError(f"{type(self).__name__} needs the parameter {name!r}")
+            if not parameter.low <= value <= parameter.high:
+                raise KernelError(
+                    f"{type(self).__name__}.{name} = {value} is outside "
+                    f"{parameter.low}..{parameter.high}"
+                )
+            setattr(self, name, float(value))
+
+    @classmethod
+    def declared(cls, kind: type) -> dict[str, Any]:
+        """The declarations of one kind, by name, in the order of definition."""
+        found: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            found.update({n: v for n, v in vars(base).items() if isinstance(v, kind)})
+        return found
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The parameters' values by name."""
+        return {name: getattr(self, name) for name in self.declared(Parameter)}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{n}={v:g}' for n, v in self.values.items())})"
+
+    # -- to be defined by a kernel -----------------------------------------------------------
+
+    def step(self, state: Any, u: Any, dt: Any) -> tuple[Any, dict[str, Any]]:
+        """One time step: ``(output, {state name: new value})``."""
+        raise KernelError(f"{type(self).__name__} defines no step")
+
+    def input_gain(self, dt: float) -> float:
+        """Factor that is folded into everything that enters the kernel's input."""
+        return 1.0
+
+    def event_interval(self, dt: float) -> int:
+        """Fewest steps from one event of a neuron to its next."""
+        return 1
+
+    def output_limit(self, input_limit: float, dt: float) -> float:
+        """Largest absolute output for inputs of at most `input_limit`, inf if unknown.
+
+        For a delayed (linear) kernel the bound comes from its impulse response instead.
+        """
+        return 1.0 if self.emits == "events" else math.inf
+
+    # -- float evaluation --------------------------------------------------------------------
+
+    def step_float(
+        self, state: Mapping[str, np.ndarray], u: np.ndarray, dt: float
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """One step in float64, in the user's units.
+
+        Parameters
+        ----------
+        state : mapping of name -> (n,) float64
+        u : (n,) float64
+            The input, with `input_gain` already applied.
+        dt : float
+            Seconds.
+
+        Returns
+        -------
+        output : (n,) float64
+        state : dict of name -> (n,) float64
+        """
+        units = self.state_units(dt)
+        inner = SimpleNamespace(**{n: np.asarray(v) / units[n] for n, v in state.items()})
+        output, new = self.step(inner, u, dt)
+        return (
+            np.broadcast_to(np.asarray(output, dtype=float), np.shape(u)),
+            {n: np.broadcast_to(v, np.shape(u)) * units[n] for n, v in new.items()},
+        )
+
+    def state_units(self, dt: float) -> dict[str, float]:
+        """What 1.0 in the equations is worth in the user's unit, per state."""
+        return {n: dt if s.unit == "step" else 1.0 for n, s in self.declared(State).items()}
+
+    # -- lowering ----------------------------------------------------------------------------
+
+    @classmethod
+    def code(cls, machine: Machine) -> KernelCode:
+        """The kernel's integer code; depends on the machine's word widths only."""
+        return _trace(cls, machine)[0]
+
+    def registers(self, dt: float, machine: Machine) -> dict[str, int | tuple[int, int]]:
+        """Values of the parameter registers: integers, or (mantissa, shift) if scaled."""
+        _, expressions, _ = _trace(type(self), machine)
+        environment = {**self.values, "dt": dt}
+        return {
+            register.name: self._register(register, float(expression.evaluate(environment)))
+            for register, expression in expressions.items()
+        }
+
+    def table_entries(self, dt: float, machine: Machine) -> dict[str, np.ndarray]:
+        """Entries of the tables by name, int64 (entries,)."""
+        _, _, tables = _trace(type(self), machine)
+        environment = {**self.values, "dt": dt}
+        found = {}
+        for table, expression in tables.items():
+            with np.errstate(all="ignore"):
+                content = np.asarray(expression.evaluate(environment), dtype=float)
+            if not np.all(np.isfinite(content)):
+                raise KernelError(f"{self!r}: a table of its equations is not finite (dt {dt:g})")
+            integers = np.rint(np.broadcast_to(content, (table.entries,)) * 2.0**table.fraction)
+            found[table.name] = np.clip(integers, table.lo, table.hi).astype(np.int64)
+        return found
+
+    def _register(self, register: Register, value: float) -> int | tuple[int, int]:
+        if math.isnan(value):
+            raise KernelError(f"{self!r}: the parameter {register.name} is not a number")
+        if not register.scaled:
+            if math.isinf(value):
+                return register.lo if value < 0 else register.hi
+            integer = round(value * 2**register.fraction)
+            if not register.lo <= integer <= register.hi:
+                raise RangeError(
+                    f"{self!r}: {register.name} = {value:g} is outside the range that the kernel "
+                    f"holds ({register.lo / 2**register.fraction:g}.."
+                    f"{register.hi / 2**register.fraction:g})"
+                )
+            return integer
+        if math.isinf(value):
+            raise RangeError(f"{self!r}: {register.name} is infinite")
+        return scaled_register(value, register)
+
+
+def scaled_register(value: float, register: Register) -> tuple[int, int]:
+    """Mantissa and shift for a factor: ``value = mantissa * 2**(fraction - shift)``.
+
+    The mantissa uses all bits that the shift's range 1..62 leaves it.
+    """
+    if value == 0:
+        return 0, 1
+    exponent = math.frexp(value)[1]
+    shift = register.hi.bit_length() - exponent + register.fraction
+    shift = min(max(shift, 1), 62)
+    mantissa = round(math.ldexp(value, shift - register.fraction))
+    if not register.lo <= mantissa <= register.hi:  # rounded up to a power of two
+        shift -= 1
+        mantissa = round(math.ldexp(value, shift - register.fraction))
+    if shift < 1 or not register.lo <= mantissa <= register.hi:
+        raise RangeError(f"the factor {register.name} = {value:g} is too large for its register")
+    return mantissa, shift
+
+
+@cache
+def _trace(
+    cls: type[Kernel], machine: Machine
+) -> tuple[
+    KernelCode,
+    dict[Register, ParameterExpression],
+    dict[Any, ParameterExpression],
+]:
+    """Run a kernel's equations once on traced values."""
+    name = cls.__name__
+    tracer = Tracer(name, machine.parameter_bits)
+    kernel = object.__new__(cls)
+    for parameter in cls.declared(Parameter):
+        setattr(kernel, parameter, _named(parameter))
+    inputs = cls.declared(Input)
+    if len(inputs) != 1:
+        raise KernelError(f"kernel {name} must declare exactly one Input, not {len(inputs)}")
+    (input_name, declaration), *_ = inputs.items()
+    input_port = _port(cls, input_name, declaration, machine)
+    states = {n: _port(cls, n, s, machine) for n, s in cls.declared(State).items()}
+    inner_fraction = machine.state_bits - 1
+
+    def read(kind: str, port: Port) -> Expression:
+        fraction = inner_fraction if port.fraction is None else port.fraction
+        return tracer.op(kind, (port.name,), port.lo, port.hi, fraction)
+
+    state = SimpleNamespace(**{n: read("state", p) for n, p in states.items()})
+    output, new = kernel.step(state, read("input", input_port), _named("dt"))
+    if set(new) != set(states):
+        raise KernelError(
+            f"kernel {name}: step returns the states {sorted(new)}, declared are {sorted(states)}"
+        )
+    stored = []
+    for n, port in states.items():
+        fraction = inner_fraction if port.fraction is None else port.fraction
+        value = _as_expression(tracer, new[n]).with_fraction(fraction)
+        stored.append(value.limited(port.lo, port.hi).number)
+    emitted = _as_expression(tracer, output)
+    if cls.emits == "events" and emitted.fraction:
+        raise KernelError(f"kernel {name}: an event's payload must be whole, use floor()")
+    if cls.homogeneous:
+        emitted = emitted.with_fraction(inner_fraction)
+    names = [p.name for p in tracer.parameters]
+    for repeated in {n for n in names if names.count(n) > 1}:
+        raise KernelError(f"kernel {name}: {repeated} is used in two formats; name it once")
+    code = KernelCode(
+        name=name,
+        input=input_port,
+        states=tuple(states.values()),
+        parameters=tuple(tracer.parameters),
+        tables=tuple(tracer.tables),
+        ops=tuple(tracer.ops),
+        next_state=tuple(stored),
+        emit=emitted.number,
+        emits=cls.emits,
+        emit_fraction=None if cls.homogeneous else emitted.fraction,
+        delayed=cls.delayed,
+    )
+    return code, tracer.parameters, tracer.tables
+
+
+def _named(name: str) -> ParameterExpression:
+    return ParameterExpression(lambda env: env[name], name)
+
+
+def _port(cls: type[Kernel], name: str, declared: Input | State, machine: Machine) -> Port:
+    if cls.homogeneous:
+        largest = 1 << (machine.state_bits - 1)
+        return Port(name, -largest, largest - 1, None)
+    if declared.fraction is None:
+        raise KernelError(f"kernel {cls.__name__}: {name} needs a range and a fraction")
+    lo = math.ceil(declared.range[0] * 2**declared.fraction)
+    hi = math.floor(declared.range[1] * 2**declared.fraction)
+    port = Port(name, lo, hi, declared.fraction)
+    if isinstance(declared, State):
+        largest = 1 << (machine.state_bits - 1)
+        hi = min(hi, largest - 1)
+        if lo < -largest or hi < declared.range[1] * 2**declared.fraction - 1:
+            raise KernelError(
+                f"kernel {cls.__name__}: state {name} does not fit {machine.state_bits} bits; "
+                "declare a smaller range or fewer fraction bits"
+            )
+        port = Port(name, lo, hi, declared.fraction)
+    return port
+
+
+def _as_expression(tracer: Tracer, value: Any) -> Expression:
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, (int, float)):
+        return tracer.constant(float(value), 0 if float(value).is_integer() else 20)
+    raise KernelError(f"kernel {tracer.kernel}: step returned {value!r}, not a traced value")

@@ -1,0 +1,1 @@
+"""The compiler's passes: each a small function on one representation."""

@@ -1,0 +1,142 @@
+"""The Program: integer tables and instructions, all that any engine ever sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .instructions import Evt, Instruction, Mac, Map
+from .kernels.code import KernelCode
+from .machine import Machine
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class InputPort:
+    """A vector that the host writes into the value memory before a phase starts.
+
+    The value stays in place (held) until the host writes it again. The integer of a float x is
+    ``rint(x * 2**fraction)``, saturated to `Machine.value_bits`.
+    """
+
+    name: str
+    phase: int
+    base: int
+    size: int
+    fraction: int
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class OutputPort:
+    """A vector that the host can read.
+
+    Attributes
+    ----------
+    name : str
+    memory : str
+        ``"accumulator"``, ``"value"``, ``"state"`` (with `slot`), or ``"event"`` (the list number
+        is `slot`; read as a dense vector of payloads).
+    base, size, slot : int
+    unit : float
+        What one count is worth in the model's own unit: ``float = integer * unit``.
+    phase : int
+        It may be read from the end of this phase on; values persist until that phase of the
+        next step.
+    origin : str
+        What it is, in the names of the user's model.
+    """
+
+    name: str
+    memory: str
+    base: int
+    size: int
+    slot: int
+    unit: float
+    phase: int
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class PopulationInfo:
+    """What a ``MAP`` runs over, for reports, disassembly and locating a divergence.
+
+    `input_unit`, `state_units`, `output_unit`: value of one count of the kernel's input, of each
+    state, and of the output.
+    """
+
+    name: str
+    kernel: str
+    size: int
+    origin: str
+    input_unit: float
+    state_units: tuple[float, ...]
+    output_unit: float
+
+
+@dataclass
+class Program:
+    """Everything that an engine needs to run a model, and the names to talk about it.
+
+    Attributes
+    ----------
+    name : str
+    machine : Machine
+    dt : float
+        Length of one step in seconds.
+    kernels : dict of str -> KernelCode
+    phases : list of list of Instruction
+        The chip's phases of a step in order; the host may act before each and after the last.
+    weight : (words, lanes) int32 ndarray
+    value : (n,) int64 ndarray
+        Initial content: constants, inputs before the first write, outputs before the first step.
+    state : (slots, n) int64 ndarray
+        Initial state.
+    tables : dict of "kernel.table" -> (sets, entries) int64 ndarray
+    accumulator_words, event_words, event_lists : int
+        Sizes of the memories that start as zero.
+    inputs, outputs : dict of str -> port
+    populations : dict of str -> PopulationInfo
+    notes : dict
+        JSON data for the report only (formats, ranges, passes); engines ignore it.
+    """
+
+    name: str
+    machine: Machine
+    dt: float
+    kernels: dict[str, KernelCode]
+    phases: list[list[Instruction]]
+    weight: np.ndarray
+    value: np.ndarray
+    state: np.ndarray
+    tables: dict[str, np.ndarray]
+    accumulator_words: int
+    event_words: int
+    event_lists: int
+    inputs: dict[str, InputPort]
+    outputs: dict[str, OutputPort]
+    populations: dict[str, PopulationInfo]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def instructions(self) -> list[Instruction]:
+        """All instructions of a step, in order."""
+        return [instruction for phase in self.phases for instruction in phase]
+
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Evt",
+    "InputPort",
+    "Instruction",
+    "KernelCode",
+    "Mac",
+    "Machine",
+    "Map",
+    "OutputPort",
+    "PopulationInfo",
+    "Program",
+]
