@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import ProgramError
 from .instructions import Evt, Mac, Map
-from .kernels.code import KINDS, KernelCode, Op
+from .kernels.code import KINDS, KernelCode, Op, Parameter, Port, Table
 from .machine import Machine
 from .program import Program
 
@@ -115,6 +115,7 @@ def _check_kernel(code: KernelCode) -> None:
         raise ProgramError(f"{what}: emits {code.emits!r}, must be 'events' or 'value'")
     if not isinstance(code.delayed, bool):
         raise ProgramError(f"{what}: delayed must be true or false")
+    ports: tuple[Port | Parameter | Table, ...]
     ports = (code.input, *code.states, *code.parameters, *code.tables)
     for port in ports:
         _text(f"{what}: name of {port!r}", port.name)
@@ -187,16 +188,18 @@ def _check_instructions(program: Program) -> None:
     after_map = False
     for p, phase in enumerate(program.phases):
         for n, instruction in enumerate(phase):
+            if not isinstance(instruction, Mac | Evt | Map):
+                raise ProgramError(f"phase {p}, instruction {n}: no engine runs {instruction!r}")
             what = f"phase {p}, instruction {n} ({instruction.opcode} {instruction.comment!r})"
             _text(f"{what}: comment", instruction.comment)
             if not isinstance(instruction.wait, bool):
                 raise ProgramError(f"{what}: wait must be true or false")
             if (after_map or isinstance(instruction, Map)) and not instruction.wait:
                 raise ProgramError(f"{what}: must wait for the instructions before it")
-            if isinstance(instruction, Mac | Evt):
-                _check_product(what, program, instruction)
-            elif isinstance(instruction, Map):
+            if isinstance(instruction, Map):
                 _check_map(what, program, instruction)
+            else:
+                _check_product(what, program, instruction)
             after_map = isinstance(instruction, Map)
 
 

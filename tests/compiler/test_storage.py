@@ -102,7 +102,7 @@ def test_every_changed_byte_is_found(name, position, flip):
 @given(name=st.sampled_from(sorted(FILES)), length=st.floats(0, 1, exclude_max=True))
 def test_every_cut_is_found(name, length):
     cut = FILES[name][: int(length * len(FILES[name]))]
-    with pytest.raises(ProgramError, match="^here: "):
+    with pytest.raises(ProgramError, match=r"^here: "):
         decode_program({**FILES, name: cut}, "here")
 
 
@@ -272,7 +272,7 @@ def test_a_failed_write_leaves_the_old_program(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(ProgramError, match="cannot write .*: No space left on device; choose"):
+    with pytest.raises(ProgramError, match=r"cannot write .*: No space left on device; choose"):
         save_program(replace(example_program(), name="second"), place)
     assert {p.name: p.read_bytes() for p in place.iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == ["p"]

@@ -1,0 +1,93 @@
+"""What a Program takes: words of each memory and clock cycles per step, both exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .instructions import Evt
+from .program import Program
+from .timing import Cycles, busy_cycles, phase_cycles
+
+
+@dataclass(frozen=True)
+class MemorySize:
+    """Size of one memory of the loom.
+
+    Attributes
+    ----------
+    words : int
+    bits : int
+        Of one word, all lanes together.
+    """
+
+    words: int
+    bits: int
+
+    @property
+    def total_bits(self) -> int:
+        """Bits of the whole memory."""
+        return self.words * self.bits
+
+
+def memory_sizes(program: Program) -> dict[str, MemorySize]:
+    """Words that `program` occupies in each memory, by the memory's name."""
+    machine = program.machine
+    event_bits = machine.index_bits + machine.value_bits
+    slots, states = program.state.shape
+    sizes = {
+        "weight": MemorySize(program.weight.shape[0], machine.lanes * machine.weight_bits),
+        "value": MemorySize(program.value.size, machine.value_bits),
+        "accumulator": MemorySize(
+            program.accumulator_words, machine.lanes * machine.accumulator_bits
+        ),
+        "state": MemorySize(states, slots * machine.state_bits),
+        "event": MemorySize(program.event_words, event_bits),
+        "count": MemorySize(program.event_lists, machine.index_bits + 1),
+    }
+    tables = {f"{code.name}.{t.name}": t for code in program.kernels.values() for t in code.tables}
+    for name, content in program.tables.items():
+        table = tables[name]
+        bits = max(table.hi.bit_length(), (-table.lo).bit_length()) + 1
+        sizes[f"table {name}"] = MemorySize(content.size, bits)
+    return sizes
+
+
+@dataclass(frozen=True)
+class StepCycles:
+    """Clock cycles of a step.
+
+    Attributes
+    ----------
+    total : int or int64 ndarray
+        Sum over the phases, without the host's exchanges between them.
+    multiplying : int or int64 ndarray
+        Cycles among them in which the lanes multiply and add.
+    """
+
+    total: Cycles
+    multiplying: Cycles
+
+
+def step_cycles(program: Program, events: Mapping[int, Cycles] | None = None) -> StepCycles:
+    """Clock cycles of one step as a function of how many events each list holds.
+
+    Parameters
+    ----------
+    program : Program
+    events : mapping of list number -> int or int64 (steps,), optional
+        Events in each list when it is read; lists not named are empty.
+
+    Returns
+    -------
+    StepCycles
+        Integers, or arrays with one element per step where `events` holds arrays.
+    """
+    events = events or {}
+    total: Cycles = 0
+    multiplying: Cycles = 0
+    for phase in program.phases:
+        counts = [events.get(i.list, 0) if isinstance(i, Evt) else 0 for i in phase]
+        total = total + phase_cycles(program.machine, program.kernels, phase, counts)
+        multiplying = multiplying + busy_cycles(phase, counts)
+    return StepCycles(total, multiplying)
