@@ -1,0 +1,205 @@
+"""Quantise: a power-of-two scale for every vector and every table.
+
+All formats follow from the limits (`limits`) and the machine's word widths:
+
+- a value (input, filter output, relayed sum, rate) gets as many fraction bits as its limit leaves;
+- an accumulator gets the largest scale at which every matrix that enters it fits the weights, and
+  the sum of all products, each at its largest, provably fits the accumulator;
+- a homogeneous kernel's states get as many fraction bits as their limit leaves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..graph import Graph, Input, Matrix, Population, Vector
+from ..kernels.code import KernelCode
+from ..kernels.neurons import Relay
+from ..machine import Machine
+from .limits import Limit, limits
+
+LARGEST_LEFT_SHIFT = 20
+"""A ``MAP`` shifts its input left by at most this much (60 bits in all)."""
+
+SPARE_BITS = 30
+"""An accumulator keeps at most this many fraction bits more than its kernel reads."""
+
+
+@dataclass
+class NodeFormat:
+    """Formats of one node; fraction bits may be negative.
+
+    Attributes
+    ----------
+    limit : Limit
+    value : int or None
+        Fraction bits of the output as a value (0 for events); None if nothing reads it.
+    accumulator : int or None
+        Fraction bits of the sum; None for inputs.
+    input : int or None
+        Fraction bits of the kernel's input.
+    states : tuple of int
+        Fraction bits of each state.
+    emit : int
+        Fraction bits of the kernel's output before it becomes a value.
+    clipped : int
+        Weights that had to be limited to the largest weight.
+    """
+
+    limit: Limit
+    value: int | None
+    accumulator: int | None = None
+    input: int | None = None
+    states: tuple[int, ...] = ()
+    emit: int = 0
+    clipped: int = 0
+
+
+def fraction_for(limit: float, bits: int) -> int:
+    """Most fraction bits at which `limit` still fits a signed word of `bits` bits."""
+    if limit <= 0:
+        return bits - 1
+    fraction = bits - 1 - math.frexp(limit)[1] + 1
+    while round(math.ldexp(limit, fraction)) > (1 << (bits - 1)) - 1:
+        fraction -= 1
+    return fraction
+
+
+def node_code(graph: Graph, name: str, machine: Machine) -> KernelCode | None:
+    """Kernel code that a node runs: its own, the relay for a vector that is read, or none."""
+    node = graph[name]
+    if isinstance(node, Population):
+        return node.kernel.code(machine)  # type: ignore[no-any-return]
+    if isinstance(node, Vector) and graph.edges_from(name):
+        return Relay.code(machine)
+    return None
+
+
+def quantise(graph: Graph, machine: Machine) -> dict[str, NodeFormat]:
+    """Formats of all nodes of a folded, routed Graph."""
+    found: dict[str, NodeFormat] = {}
+    bounds = limits(graph)
+    for node in graph.nodes():
+        found[node.name] = _outputs(graph, node.name, bounds[node.name], machine)
+    for node in graph.nodes():
+        if not isinstance(node, Input):
+            _accumulator(graph, node.name, found, machine)
+    return found
+
+
+def _outputs(graph: Graph, name: str, limit: Limit, machine: Machine) -> NodeFormat:
+    node = graph[name]
+    if isinstance(node, Input):
+        return NodeFormat(limit, fraction_for(limit.output, machine.value_bits))
+    code = node_code(graph, name, machine)
+    if code is None:
+        return NodeFormat(limit, None)
+    value = 0 if code.emits == "events" else fraction_for(limit.output, machine.value_bits)
+    if not code.homogeneous:
+        assert code.input.fraction is not None and code.emit_fraction is not None
+        return NodeFormat(
+            limit,
+            value,
+            input=code.input.fraction,
+            states=tuple(s.fraction or 0 for s in code.states),
+            emit=code.emit_fraction,
+        )
+    common = fraction_for(max(limit.state, limit.output), machine.state_bits)
+    return NodeFormat(
+        limit, value, input=common, states=tuple(common for _ in code.states), emit=common
+    )
+
+
+def _accumulator(
+    graph: Graph, name: str, found: dict[str, NodeFormat], machine: Machine
+) -> None:
+    node, form = graph[name], found[name]
+    assert isinstance(node, (Vector, Population))
+    fraction = 60
+    total = np.zeros(node.size)  # largest sum of products in units of 2**-fraction, as floats
+    for source, _, edge in graph.edges_into(name):
+        value = found[source].value
+        assert value is not None
+        largest = _largest(edge.matrix)
+        if largest > 0:
+            fraction = min(fraction, value + fraction_for(largest, machine.weight_bits))
+        total = total + _row_sums(edge.matrix) * _reach(graph, source, found, machine)
+    bias = float(np.abs(node.bias).max(initial=0.0))
+    if bias > 0:
+        fraction = min(fraction, fraction_for(bias, bias_bits(machine)))
+    total = total + np.abs(node.bias)
+    reach = float(total.max(initial=0.0))
+    if reach > 0:  # half a count of rounding for each weight is less than the last factor
+        fraction = min(fraction, fraction_for(reach * 1.001, machine.accumulator_bits - 1))
+    if form.input is not None:
+        code = node_code(graph, name, machine)
+        assert code is not None
+        fraction = min(fraction, form.input + SPARE_BITS)
+        if form.input - fraction > LARGEST_LEFT_SHIFT:
+            if code.homogeneous:
+                lower = fraction + LARGEST_LEFT_SHIFT
+                form.states = tuple(lower for _ in form.states)
+                form.input = form.emit = lower
+            else:  # weights so large that a single one saturates the kernel's input
+                fraction = form.input - LARGEST_LEFT_SHIFT
+    form.accumulator = fraction
+
+
+def _reach(graph: Graph, source: str, found: dict[str, NodeFormat], machine: Machine) -> float:
+    """Largest magnitude that the stored value of `source` can have, whatever happens."""
+    form = found[source]
+    largest = float(1 << (machine.value_bits - 1))
+    node = graph[source]
+    if isinstance(node, Population) and node.kernel.emits == "events":
+        return min(form.limit.output, largest)
+    assert form.value is not None
+    return math.ldexp(largest, -form.value)
+
+
+def bias_bits(machine: Machine) -> int:
+    """Bits of a bias: a weight times the large constant, plus a weight (`bias_rows`)."""
+    return machine.weight_bits + machine.value_bits - 3
+
+
+def bias_rows(bias: np.ndarray, machine: Machine) -> np.ndarray:
+    """Split integer biases into rows of weights for the constants (2**(value_bits - 2), 1).
+
+    Parameters
+    ----------
+    bias : (n,) int64
+        Within `bias_bits`.
+
+    Returns
+    -------
+    (1, n) or (2, n) int64
+        One row, for the constant 1, if all fit a weight.
+    """
+    largest = (1 << (machine.weight_bits - 1)) - 1
+    if np.abs(bias).max(initial=0) <= largest:
+        return bias.reshape(1, -1)
+    shift = machine.value_bits - 2
+    high = (bias + (1 << (shift - 1))) >> shift
+    return np.vstack([high, bias - (high << shift)])
+
+
+def integers(matrix: Matrix, fraction: int, machine: Machine) -> tuple[np.ndarray, int]:
+    """Weights as integers of `fraction` fraction bits, and how many had to be limited."""
+    plain = matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
+    largest = (1 << (machine.weight_bits - 1)) - 1
+    rounded = np.rint(np.ldexp(plain, fraction))
+    clipped = int(np.count_nonzero(np.abs(rounded) > largest))
+    return np.clip(rounded, -largest, largest).astype(np.int64), clipped
+
+
+def _largest(matrix: Matrix) -> float:
+    values: Any = matrix.data if sp.issparse(matrix) else matrix
+    return float(np.abs(values).max(initial=0.0))
+
+
+def _row_sums(matrix: Matrix) -> np.ndarray:
+    return np.asarray(abs(matrix).sum(axis=1), dtype=float).ravel()
