@@ -1,0 +1,142 @@
+"""``spikeloom run DIR``: a compiled Program, without Nengo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...compiler.errors import InputError, RangeError
+from ...compiler.program import Program
+from ...compiler.storage import load_program
+from ...sim import engines
+from ..arrays import read_arrays, write_arrays
+from ..standalone import RunResult, run_program
+from ..terminal import print_table
+
+HELP = """Run a compiled Program from its initial state. Inputs come from an .npz file that holds
+one array per input, (steps, size) or (size,) to hold it, over those that were recorded at
+compilation. Outputs are floats in the units of the model."""
+EXAMPLE = "spikeloom run out/channel --time 1.0 --input stimulus.npz -o result.npz"
+DEFAULT_SECONDS = 1.0
+RECORDED = "inputs.npz"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("directory", metavar="DIR", help="what `spikeloom compile` wrote")
+    parser.add_argument(
+        "--engine", default="native", help=f"{', '.join(engines())} (default: native)"
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, metavar="N", help="number of time steps")
+    length.add_argument("--time", type=float, metavar="S", help="the same in seconds")
+    parser.add_argument("--input", metavar="FILE.npz", help="values of the inputs by name")
+    parser.add_argument("-o", "--output", metavar="OUT.npz", help="where to write the outputs")
+    parser.add_argument(
+        "--allow-saturation",
+        action="store_true",
+        help="do not fail where a signal left the range of its format",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the Program and write its outputs."""
+    program = load_program(arguments.directory)
+    recorded = Path(arguments.directory) / RECORDED
+    inputs = read_arrays(recorded) if recorded.is_file() else {}
+    if arguments.input is not None:
+        inputs |= read_arrays(arguments.input)
+    steps = _steps(arguments, program, inputs)
+    result = run_program(program, steps, inputs, arguments.engine)
+    if not arguments.allow_saturation:
+        refuse_saturation(program, result)
+    if arguments.output is not None:
+        write_arrays(arguments.output, {**result.outputs, "time": _times(program, steps)})
+    summary = summarise(program, result, steps, arguments.engine)
+    if arguments.json:
+        print(json.dumps(summary, indent=1))
+    else:
+        _print(summary, arguments.output)
+    return 0
+
+
+def refuse_saturation(program: Program, result: RunResult) -> None:
+    """Raise `RangeError` naming the first signal that was limited to its format."""
+    for name, count in result.limited_inputs.items():
+        port = program.inputs[name]
+        largest = 2.0 ** (program.machine.value_bits - 1 - port.fraction)
+        raise RangeError(
+            f"input {name!r} left its range of +-{largest:g} {count} times; compile with "
+            "--calibrate over such inputs, or accept it with --allow-saturation"
+        )
+    for name, count in result.saturations.items():
+        origin = program.populations[name].origin or name
+        raise RangeError(
+            f"{origin} saturated {count} times; compile with --calibrate over such inputs, or "
+            "accept it with --allow-saturation"
+        )
+
+
+def summarise(program: Program, result: RunResult, steps: int, engine: str) -> dict[str, Any]:
+    """The summary as a JSON object."""
+    return {
+        "program": program.name,
+        "engine": engine,
+        "steps": steps,
+        "seconds": result.seconds,
+        "steps_per_second": steps / result.seconds if result.seconds else None,
+        "real_time_factor": steps * program.dt / result.seconds if result.seconds else None,
+        "limited_inputs": result.limited_inputs,
+        "saturations": result.saturations,
+        "outputs": {
+            name: {
+                "what": program.outputs[name].origin or name,
+                "shape": list(values.shape),
+                "mean": float(values.mean()) if values.size else None,
+                "min": float(values.min()) if values.size else None,
+                "max": float(values.max()) if values.size else None,
+            }
+            for name, values in result.outputs.items()
+        },
+    }
+
+
+def _steps(arguments: argparse.Namespace, program: Program, inputs: dict[str, np.ndarray]) -> int:
+    if arguments.steps is not None:
+        steps = arguments.steps
+    elif arguments.time is not None:
+        if not np.isfinite(arguments.time):
+            raise InputError(f"--time {arguments.time}: must be a number of seconds")
+        steps = round(arguments.time / program.dt)
+    else:
+        lengths = [len(values) for values in inputs.values() if np.ndim(values) == 2]
+        steps = min(lengths) if lengths else round(DEFAULT_SECONDS / program.dt)
+    if steps < 0:
+        raise InputError("the number of steps must not be negative")
+    return int(steps)
+
+
+def _times(program: Program, steps: int) -> np.ndarray:
+    return np.arange(1, steps + 1) * program.dt
+
+
+def _print(summary: dict[str, Any], output: str | None) -> None:
+    rows = [
+        [entry["what"], name, "x".join(map(str, entry["shape"]))]
+        + [f"{entry[key]:.4g}" if entry[key] is not None else "" for key in ("mean", "min", "max")]
+        for name, entry in summary["outputs"].items()
+    ]
+    print_table(["output", "name", "shape", "mean", "min", "max"], rows)
+    rate = summary["steps_per_second"]
+    speed = f", {rate:,.0f} steps/s ({summary['real_time_factor']:.1f} x real time)" if rate else ""
+    print(f"{summary['steps']} steps on {summary['engine']}{speed}")
+    for kind in ("limited_inputs", "saturations"):
+        for name, count in summary[kind].items():
+            print(f"{kind.replace('_', ' ')}: {name} {count} times")
+    if output is not None:
+        print(f"written: {output}")

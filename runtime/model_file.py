@@ -1,0 +1,86 @@
+"""Networks out of Python files: ``MODEL.py`` or ``MODEL.py:NAME``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ..compiler.errors import ModelError
+
+DEFAULT_NAME = "model"
+
+
+def load_network(reference: str) -> tuple[Any, str]:
+    """Run the file and pick its network.
+
+    Parameters
+    ----------
+    reference : str
+        ``FILE.py`` (its variable `model`, or its only network) or ``FILE.py:NAME``.
+
+    Returns
+    -------
+    network : nengo.Network
+    name : str
+        Its label, or the file's name without ending.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, running it fails, or it has no such network.
+    """
+    path, _, name = reference.partition(":") if ".py:" in reference else (reference, "", "")
+    file = Path(path)
+    if not file.is_file():
+        raise ModelError(f"{path}: no such file; give the Python file that defines the network")
+    if file.suffix != ".py":
+        raise ModelError(f"{path}: not a Python file; give MODEL.py or MODEL.py:NAME")
+    variables = _run(file)
+    from nengo import Network
+
+    networks = {key: value for key, value in variables.items() if isinstance(value, Network)}
+    known = ", ".join(sorted(networks)) or "none"
+    if name and name not in networks:
+        kind = f"is a {type(variables[name]).__name__}" if name in variables else "is not defined"
+        raise ModelError(f"{path}: {name} {kind}, not a nengo.Network; networks in it: {known}")
+    if not networks:
+        raise ModelError(
+            f"{path}: defines no nengo.Network; assign one to the variable {DEFAULT_NAME!r}"
+        )
+    if not name and DEFAULT_NAME not in networks and len(networks) > 1:
+        raise ModelError(f"{path}: has several networks ({known}); choose one with {path}:NAME")
+    network = networks[name or (DEFAULT_NAME if DEFAULT_NAME in networks else min(networks))]
+    return network, network.label or file.stem
+
+
+def _run(file: Path) -> dict[str, Any]:
+    # As Python itself would run it, but not under the name __main__: what the file does only when
+    # it is run as a script stays undone. Its folder comes first among those that it imports from.
+    spec = importlib.util.spec_from_file_location("spikeloom_model", file.absolute())
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{file}: cannot be imported; give a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(file.absolute().parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as e:
+        line = _line_in(file, e)
+        reason = " ".join(f"{type(e).__name__}: {e}".split())
+        raise ModelError(f"{file}{line}: running it failed with {reason}") from e
+    except SystemExit as e:
+        raise ModelError(f"{file}: it ended Python (SystemExit: {e.code}) when run") from e
+    finally:
+        sys.path.remove(str(file.absolute().parent))
+    return vars(module)
+
+
+def _line_in(file: Path, error: Exception) -> str:
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f":{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if Path(f.filename) == file.absolute()]
+    return f":{lines[-1]}" if lines else ""

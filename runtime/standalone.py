@@ -1,0 +1,145 @@
+"""Running a Program by itself, with floats at its edges: no network, no Nengo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..compiler.errors import InputError
+from ..compiler.program import InputPort, Program
+from ..sim import create_engine
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gave.
+
+    Attributes
+    ----------
+    outputs : dict of str -> (steps, size) float64 ndarray
+        Output ports in the model's own units.
+    limited_inputs : dict of str -> int
+        Input values that were limited to the range of their port.
+    saturations : dict of str -> int
+        Times that something was limited inside each population.
+    seconds : float
+        Time that the engine took.
+    """
+
+    outputs: dict[str, np.ndarray]
+    limited_inputs: dict[str, int]
+    saturations: dict[str, int]
+    seconds: float
+
+
+def run_program(
+    program: Program,
+    steps: int,
+    inputs: Mapping[str, np.ndarray],
+    engine: str = "native",
+    record: Sequence[str] | None = None,
+) -> RunResult:
+    """Run `program` from its initial state.
+
+    Parameters
+    ----------
+    program : Program
+    steps : int
+    inputs : mapping of input name -> (steps, size) or (size,) float ndarray
+        As `match_inputs` accepts them; one row per step, or a row that is held.
+    engine : str
+    record : sequence of str, optional
+        Output ports to record; all if left out.
+
+    Raises
+    ------
+    InputError
+        If an input is missing, unknown, of the wrong shape or not finite.
+    """
+    given = match_inputs(program, inputs, steps)
+    limited: dict[str, int] = {}
+    integers = {}
+    for name, values in given.items():
+        integers[name], count = quantise(program, program.inputs[name], values)
+        if count:
+            limited[name] = count
+    machine = create_engine(engine, program)
+    begin = time.perf_counter()
+    raw = machine.run(steps, integers, list(program.outputs) if record is None else record)
+    seconds = time.perf_counter() - begin
+    outputs = {name: values * program.outputs[name].unit for name, values in raw.items()}
+    return RunResult(outputs, limited, machine.saturations(), seconds)
+
+
+def quantise(program: Program, port: InputPort, values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Integers for an input port, and how many values had to be limited to its range.
+
+    Parameters
+    ----------
+    program : Program
+    port : InputPort
+    values : float ndarray
+
+    Returns
+    -------
+    integers : int64 ndarray of the shape of `values`
+    limited : int
+    """
+    limit = 1 << (program.machine.value_bits - 1)
+    scaled = np.rint(np.ldexp(values, port.fraction))
+    integers = np.clip(scaled, -limit, limit - 1)
+    return integers.astype(np.int64), int(np.count_nonzero(integers != scaled))
+
+
+def match_inputs(
+    program: Program, inputs: Mapping[str, np.ndarray], steps: int
+) -> dict[str, np.ndarray]:
+    """Give each input port of `program` its values.
+
+    Returns
+    -------
+    dict of port name -> (steps, size) float64 ndarray
+
+    Raises
+    ------
+    InputError
+        If an input is missing, unknown, of the wrong shape or not finite.
+    """
+    known = ", ".join(program.inputs) or "none"
+    for name in inputs:
+        if name not in program.inputs:
+            raise InputError(f"{program.name!r} has no input {name!r}; its inputs: {known}")
+    missing = [name for name in program.inputs if name not in inputs]
+    if missing:
+        raise InputError(
+            f"{program.name!r} needs values for its inputs: {', '.join(missing)}; give them with "
+            "--input FILE.npz, one array per name"
+        )
+    return {
+        name: _fit(name, np.asarray(values), program.inputs[name].size, steps)
+        for name, values in inputs.items()
+    }
+
+
+def _fit(name: str, values: np.ndarray, size: int, steps: int) -> np.ndarray:
+    wanted = f"({steps}, {size}), or ({size},) to hold it"
+    if values.dtype.kind not in "buif":
+        raise InputError(f"input {name!r} must hold real numbers, not {values.dtype}")
+    if values.shape == (size,):
+        values = np.broadcast_to(values, (steps, size))
+    elif values.ndim != 2 or values.shape[1] != size:
+        raise InputError(f"input {name!r} has shape {values.shape}, must be {wanted}")
+    elif len(values) < steps:
+        raise InputError(
+            f"input {name!r} has values for {len(values)} steps, the run has {steps}; "
+            "run fewer steps or give more values"
+        )
+    values = values[:steps].astype(float)
+    if not np.isfinite(values).all():
+        step, element = np.argwhere(~np.isfinite(values))[0]
+        value = values[step, element]
+        raise InputError(f"input {name!r} is {value} at step {step}, element {element}")
+    return values

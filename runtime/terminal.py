@@ -1,0 +1,47 @@
+"""Tables and progress for people at a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; columns whose cells are all numbers are aligned to the right."""
+    if not rows:
+        return
+    widths = [max(len(row[c]) for row in [head, *rows]) for c in range(len(head))]
+    right = [all(_is_number(row[c]) for row in rows) for c in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = (
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(cells, widths, right, strict=True)
+        )
+        return "  ".join(aligned).rstrip()
+
+    print(line(head))
+    print("  ".join("-" * width for width in widths))
+    for row in rows:
+        print(line(row))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.rstrip("%x").replace(",", "") or "0")
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def progress(text: str) -> Iterator[None]:
+    """Show what is going on while the block runs, on the standard error if it is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
