@@ -61,7 +61,7 @@ class Engine(Protocol):
         """
 
     def load_memory(self, name: str, content: np.ndarray) -> None:
-        """Overwrite a whole memory (``"value"`` or ``"state"``) with `content` of `memory`'s shape."""
+        """Overwrite memory ``"value"`` or ``"state"`` with `content` of `memory`'s shape."""
 
     def saturations(self) -> dict[str, int]:
         """Times that something was limited to its format since `reset`, per population name.

@@ -1,0 +1,231 @@
+"""What every engine checks before it touches a memory: the Program, and the values of its ports.
+
+An engine whose Program has passed `check_program` runs without any further test of addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..compiler.errors import InputError, ProgramError
+from ..compiler.instructions import Evt, Instruction, Mac, Map
+from ..compiler.kernels.code import KernelCode
+from ..compiler.program import InputPort, OutputPort, Program
+from ..compiler.validation import validate
+
+MEMORIES = ("accumulator", "value", "state", "event", "count")
+MAX_SHIFT = 62
+"""Largest shift, and bits of the largest product: then a sum with a rounding fits 64 bits."""
+
+
+def signed_range(bits: int) -> tuple[int, int]:
+    """Smallest and largest number of a two's complement word of `bits` bits."""
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+
+# -- the Program ---------------------------------------------------------------------------------
+
+
+def check_program(program: Program) -> None:
+    """Raise `ProgramError` if running `program` could leave a memory, a table or 64 bits.
+
+    Beyond `spikeloom.compiler.validation.validate`, which checks each object for itself, this
+    follows ranges from one object into the next: events into rows, states into kernels, arguments
+    into tables.
+    """
+    validate(program)
+    for name, code in program.kernels.items():
+        _check_kernel(name, code)
+    for i in program.instructions:
+        if isinstance(i, Map):
+            _check_map(program, i)
+        elif isinstance(i, Mac | Evt):
+            _check_product(program, i)
+    _check_events(program)
+
+
+def _check_kernel(name: str, code: KernelCode) -> None:
+    tables = {t.name: t for t in code.tables}
+    for number, op in enumerate(code.ops):
+        what = f"kernel {name!r}: operation {number} ({op.kind})"
+        if op.bits > MAX_SHIFT + 1:
+            raise ProgramError(f"{what} has {op.bits} bits, more than engines compute with")
+        if op.kind == "divide":
+            b, n = code.ops[int(op.args[1])], int(op.args[2])
+            if max(b.hi, 0).bit_length() + n + 1 > MAX_SHIFT:
+                raise ProgramError(f"{what} needs more than 64 bits: use fewer fraction bits")
+        if op.kind == "table":
+            table, a = tables[str(op.args[1])], code.ops[int(op.args[0])]
+            if a.lo < table.first or a.hi >= table.first + table.entries:
+                raise ProgramError(
+                    f"{what}: the argument {a.lo}..{a.hi} leaves the table's "
+                    f"{table.first}..{table.first + table.entries - 1}; limit it first"
+                )
+
+
+def _check_product(program: Program, i: Mac | Evt) -> None:
+    what = f"{i.opcode} {i.comment!r}"
+    if i.rows < 1 or i.words != program.machine.words(i.length):
+        raise ProgramError(f"{what}: cannot run {i.rows} rows of {i.length} in {i.words} words")
+    padded = program.weight[i.weights : i.weights + i.rows * i.words].reshape(i.rows, -1)
+    if padded[:, i.length :].any():
+        raise ProgramError(f"{what}: the weights that pad its rows are not all zero")
+
+
+def _check_map(program: Program, i: Map) -> None:
+    what = f"MAP {i.population!r}"
+    code = program.kernels[i.kernel]
+    for slot, port in enumerate(code.states):
+        content = program.state[slot, i.state : i.state + i.length]
+        if content.min() < port.lo or content.max() > port.hi:
+            raise ProgramError(
+                f"{what}: the initial state {port.name!r} leaves its range {port.lo}..{port.hi}"
+            )
+    if max(abs(i.input_shift), abs(i.output_shift)) > MAX_SHIFT:
+        raise ProgramError(f"{what}: its shifts are beyond {MAX_SHIFT}")
+    for parameter in code.parameters:
+        if parameter.scaled:
+            _check_scaled(what, code, parameter.name, *map(int, i.parameters[parameter.name]))
+
+
+def _check_scaled(what: str, code: KernelCode, name: str, mantissa: int, shift: int) -> None:
+    """The product fits 64 bits, and the result stays in the operation's range."""
+    what += f": parameter {name!r} = {mantissa} * 2**-{shift}"
+    if shift > MAX_SHIFT:
+        raise ProgramError(f"{what}: its shift is beyond {MAX_SHIFT}")
+    for op in code.ops:
+        if op.kind == "scale" and op.args[1] == name:
+            a = code.ops[int(op.args[0])]
+            products = sorted((a.lo * mantissa, a.hi * mantissa))
+            lo, hi = ((p + (1 << (shift - 1))) >> shift for p in products)
+            if max(map(abs, products)).bit_length() > MAX_SHIFT or lo < op.lo or hi > op.hi:
+                raise ProgramError(
+                    f"{what} takes {a.lo}..{a.hi} to {lo}..{hi}, "
+                    f"the kernel allows for {op.lo}..{op.hi}"
+                )
+
+
+def _check_events(program: Program) -> None:
+    """Each event list has one place, and its readers have a row for each of its neurons."""
+    place: dict[int, tuple[int, int]] = {}
+    for i in program.instructions:
+        if isinstance(i, Map) and program.kernels[i.kernel].emits == "events":
+            base, length = place.get(i.list, (i.target, 0))
+            if base != i.target:
+                raise ProgramError(f"MAP {i.population!r}: event list {i.list} has two places")
+            place[i.list] = (base, max(length, i.length))
+    ordered = sorted(place.values())
+    for (base, length), (following, _) in pairwise(ordered):
+        if base + length > following:
+            raise ProgramError(f"two event lists share event word {following}")
+    readers = [
+        (f"EVT {i.comment!r}", i.list, i.source, i.rows)
+        for i in program.instructions
+        if isinstance(i, Evt)
+    ]
+    readers += [
+        (f"output {o.name!r}", o.slot, o.base, o.size)
+        for o in program.outputs.values()
+        if o.memory == "event"
+    ]
+    for what, number, base, rows in readers:
+        if number not in place:
+            raise ProgramError(f"{what} reads event list {number}, which no MAP writes")
+        if place[number][0] != base or place[number][1] > rows:
+            raise ProgramError(
+                f"{what} reads {rows} rows at event word {base}, but list {number} holds up to "
+                f"{place[number][1]} events at {place[number][0]}"
+            )
+
+
+# -- what callers hand in ------------------------------------------------------------------------
+
+
+def check_memory(name: str) -> None:
+    """Raise `InputError` unless `name` is one of `MEMORIES`."""
+    if name not in MEMORIES:
+        raise InputError(f"no memory is named {name!r}: known are {', '.join(MEMORIES)}")
+
+
+def check_phase(program: Program, phase: int) -> list[Instruction]:
+    """The instructions of `phase`; raises `InputError` if there is no such phase."""
+    if not 0 <= phase < len(program.phases):
+        raise InputError(f"there is no phase {phase}: the Program has {len(program.phases)}")
+    return program.phases[phase]
+
+
+def input_port(program: Program, name: str) -> InputPort:
+    """The input port `name`; raises `InputError` naming the known ones."""
+    if name not in program.inputs:
+        known = ", ".join(sorted(program.inputs)) or "none"
+        raise InputError(f"no input port is named {name!r}: known are {known}")
+    return program.inputs[name]
+
+
+def output_port(program: Program, name: str) -> OutputPort:
+    """The output port `name`; raises `InputError` naming the known ones."""
+    if name not in program.outputs:
+        known = ", ".join(sorted(program.outputs)) or "none"
+        raise InputError(f"no output port is named {name!r}: known are {known}")
+    return program.outputs[name]
+
+
+def _integers(
+    what: str, values: Any, shape: tuple[int, ...], lo: int | np.ndarray, hi: int | np.ndarray
+) -> np.ndarray:
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise InputError(f"{what} needs the shape {shape}, got {array.shape}")
+    if array.dtype.kind not in "iu" and array.size:
+        raise InputError(f"{what} needs integers, got {array.dtype}")
+    if np.any((array < lo) | (array > hi)):
+        worst = array[(array < lo) | (array > hi)].flat[0]
+        raise InputError(f"{what} cannot hold {worst}: it is out of range")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def check_values(program: Program, name: str, values: Any) -> tuple[InputPort, np.ndarray]:
+    """The port `name`, and `values` for one step as int64 (size,); raises `InputError`."""
+    port = input_port(program, name)
+    lo, hi = signed_range(program.machine.value_bits)
+    return port, _integers(f"input port {name!r}", values, (port.size,), lo, hi)
+
+
+def check_inputs(
+    program: Program, steps: int, inputs: Mapping[str, Any]
+) -> list[tuple[InputPort, np.ndarray]]:
+    """Ports and their values for a run as int64 (steps, size); raises `InputError`."""
+    if steps < 0:
+        raise InputError(f"cannot run {steps} steps: give zero or more")
+    lo, hi = signed_range(program.machine.value_bits)
+    given = []
+    for name, values in inputs.items():
+        port = input_port(program, name)
+        array = _integers(f"input port {name!r}", values, (steps, port.size), lo, hi)
+        given.append((port, array))
+    return given
+
+
+def check_content(program: Program, name: str, content: Any) -> np.ndarray:
+    """New content of memory `name` as int64; raises `InputError`.
+
+    A state word that belongs to a kernel must lie in the range that the kernel declares.
+    """
+    if name == "value":
+        lo, hi = signed_range(program.machine.value_bits)
+        return _integers("memory 'value'", content, program.value.shape, lo, hi)
+    if name != "state":
+        check_memory(name)
+        raise InputError(f"memory {name!r} cannot be loaded: only value and state can")
+    least, most = signed_range(program.machine.state_bits)
+    lows, highs = np.full(program.state.shape, least), np.full(program.state.shape, most)
+    for i in program.instructions:
+        if isinstance(i, Map):
+            for slot, port in enumerate(program.kernels[i.kernel].states):
+                lows[slot, i.state : i.state + i.length] = port.lo
+                highs[slot, i.state : i.state + i.length] = port.hi
+    return _integers("memory 'state'", content, program.state.shape, lows, highs)

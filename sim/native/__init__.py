@@ -1,0 +1,1 @@
+"""The native engine: C generated from a Program's kernels."""

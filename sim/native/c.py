@@ -1,0 +1,202 @@
+"""The target C: how the walk's numbers and operations are written in C11 for a desktop computer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...compiler.kernels.code import KernelCode
+from ...compiler.machine import Machine
+from ..check import signed_range
+from .generate import Number, Outputs, Slot, width_of
+
+_TEMPLATES = {
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "neg": "-{0}",
+    "abs": "{0} < 0 ? -{0} : {0}",
+    "mul": "{0} * {1}",
+    "min": "{0} < {1} ? {0} : {1}",
+    "max": "{0} > {1} ? {0} : {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "eq": "{0} == {1}",
+    "and": "{0} & {1}",
+    "or": "{0} | {1}",
+    "not": "{0} ^ 1",
+    "select": "{0} != 0 ? {1} : {2}",
+    "clamp": "{0} < {1} ? {1} : {0} > {2} ? {2} : {0}",
+}
+
+_KERNEL = """\
+/* {name} */
+static void kernel_{number}(context_t *context, const instruction_t *in)
+{{
+    const int64_t *parameters = context->parameters + in->parameters;
+    (void)parameters;
+{prologue}
+    int64_t limited = 0{events};
+    for (int64_t base = 0; base < in->length; base += BLOCK) {{
+        const int64_t n = least(BLOCK, in->length - base);
+        {input_type} input[BLOCK];
+        {output_type} output[BLOCK];
+        limited += fit_64_to_{input_width}(context->accumulator + in->source + base, input, n,
+                                           in->input_shift, {input_lo}, {input_hi});
+        int32_t within = 0;
+        for (int64_t i = 0; i < n; i++) {{
+{body}
+        }}
+        limited += within;
+{epilogue}
+    }}
+    context->saturations[in->population] += limited;{finish}
+}}
+"""
+
+
+class C:
+    """Plain C over plain arrays; see `spikeloom.sim.native.generate.Target`."""
+
+    def cast(self, number: Number, width: int) -> Number:
+        """The same number as an int32_t or int64_t."""
+        if number.width == width:
+            return number
+        return Number(f"(int{width}_t)({number.text})", width)
+
+    def constant(self, value: int, width: int) -> Number:
+        """A literal; the most negative numbers have none in C and are written as a difference."""
+        if value < 0:
+            return Number(f"({self._literal(value + 1, width)} - 1)", width)
+        return Number(self._literal(value, width), width)
+
+    @staticmethod
+    def _literal(value: int, width: int) -> str:
+        return f"INT{width}_C({value})"
+
+    def operation(
+        self, kind: str, operands: Sequence[str], numbers: Sequence[int], width: int
+    ) -> str:
+        """An expression in brackets."""
+        if kind == "shl":
+            return f"({operands[0]} * {self._literal(1 << numbers[0], width)})"
+        if kind == "round":
+            half = self._literal(1 << (numbers[0] - 1), width)
+            return f"(({operands[0]} + {half}) >> {numbers[0]})"
+        if kind == "floor":
+            return f"({operands[0]} >> {numbers[0]})"
+        return f"({_TEMPLATES[kind].format(*operands)})"
+
+    def read_input(self) -> str:
+        """The input array of the block."""
+        return "input[i]"
+
+    def read_state(self, slot: int) -> str:
+        """A word of the state memory."""
+        return f"state_{slot}[base + i]"
+
+    def read_parameter(self, slot: Slot) -> str:
+        """A constant that the prologue sets."""
+        return f"p{slot.place}"
+
+    def scale(self, a: str, slot: Slot) -> str:
+        """Product with the mantissa, rounding, shift."""
+        return f"(({a} * p{slot.place} + half_{slot.place}) >> shift_{slot.place})"
+
+    def table(self, argument: str, first: int, slot: Slot) -> str:
+        """A load; the compiler makes it a gather where the processor has one."""
+        return f"t{slot.place}[{argument} - ({first})]"
+
+    def divide(self, a: str, b: str, bits: int, double: bool) -> Number:
+        """A call of one of the two divisions of loom.h."""
+        if double:
+            return Number(f"divide_double((double){a}, (double){b}, {bits})", 32)
+        return Number(f"divide_whole({a}, {b}, {bits})", 64)
+
+    def assign(self, name: str, number: Number) -> str:
+        """A constant definition."""
+        return f"const int{number.width}_t {name} = {number.text};"
+
+    def count_limited(self, before: str, after: str) -> str:
+        """Count into the block's counter."""
+        return f"within += {before} != {after};"
+
+    def kernel(self, number: int, code: KernelCode, body: Sequence[str], outputs: Outputs) -> str:
+        """A function over blocks of neurons: fit the input, one loop of arithmetic, emit."""
+        events = code.emits == "events"
+        prologue = [line for slot in outputs.slots for line in self._load(slot)]
+        prologue += [
+            f"state_t *restrict state_{k} = context->state + {k} * context->state_stride"
+            " + in->state;"
+            for k in range(len(code.states))
+        ]
+        stores = [f"state_{k}[base + i] = {text};" for k, text in enumerate(outputs.states)]
+        direct = events and outputs.narrow
+        emit = self.cast(outputs.emit, 32) if direct else outputs.emit
+        stores.append(f"output[i] = {emit.text};")
+        fit = f"limited += fit_{emit.width}_to_32(output, "
+        if not events:
+            epilogue = [
+                fit + "context->value + in->target + base, n,",
+                "                          in->output_shift, VALUE_LO, VALUE_HI);",
+            ]
+        elif direct:
+            epilogue = ["count = append_events(context, in, output, base, n, count);"]
+        else:
+            epilogue = [
+                "value_t payload[BLOCK];",
+                fit + "payload, n, 0, VALUE_LO, VALUE_HI);",
+                "count = append_events(context, in, payload, base, n, count);",
+            ]
+        input_width = width_of(code.input.lo, code.input.hi)
+        return _KERNEL.format(
+            name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
+            number=number,
+            prologue="\n".join(f"    {line}" for line in prologue),
+            events=", count = 0" if events else "",
+            input_type=f"int{input_width}_t",
+            input_width=input_width,
+            input_lo=self.constant(code.input.lo, 64).text,
+            input_hi=self.constant(code.input.hi, 64).text,
+            output_type=f"int{emit.width}_t",
+            body="\n".join(f"            {line}" for line in [*body, *stores]),
+            epilogue="\n".join(f"        {line}" for line in epilogue),
+            finish="\n    context->count[in->list] = count;" if events else "",
+        )
+
+    def _load(self, slot: Slot) -> list[str]:
+        """Statements that load one slot of the parameter block before the loop."""
+        k = slot.place
+        if slot.kind == "table":
+            return [
+                f"const int{slot.width}_t *restrict t{k} = "
+                f"context->table_{slot.width} + parameters[{k}];"
+            ]
+        if slot.kind == "plain":
+            return [f"const int{slot.width}_t p{k} = (int{slot.width}_t)parameters[{k}];"]
+        return [
+            f"const int64_t p{k} = parameters[{k}], shift_{k} = parameters[{k + 1}];",
+            f"const int64_t half_{k} = INT64_C(1) << (shift_{k} - 1);",
+        ]
+
+    def source(self, machine: Machine, kernels: Sequence[str]) -> str:
+        """Widths, memories, kernels and interpreter in one translation unit."""
+        folder = Path(__file__).parent
+        lo, hi = (self.constant(end, 64).text for end in signed_range(machine.value_bits))
+        head = [
+            f"#define VALUE_LO {lo}",
+            f"#define VALUE_HI {hi}",
+            "#include <stdint.h>",
+            f"typedef int{32 if machine.state_bits <= 32 else 64}_t state_t;",
+            "",
+        ]
+        table = ", ".join(f"kernel_{k}" for k in range(len(kernels))) or "0"
+        return "\n".join(
+            [
+                *head,
+                (folder / "loom.h").read_text(),
+                *kernels,
+                f"static kernel_function *const kernels[] = {{{table}}};",
+                "",
+                (folder / "loom.c").read_text(),
+            ]
+        )

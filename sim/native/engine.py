@@ -1,0 +1,211 @@
+"""The native engine: the Program in flat arrays, run by C that was generated for its kernels."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+
+from ...compiler.program import OutputPort, Program
+from ..check import (
+    check_content,
+    check_inputs,
+    check_memory,
+    check_phase,
+    check_program,
+    check_values,
+    output_port,
+)
+from .build import build
+from .c import C
+from .generate import generate
+from .table import Builder
+
+_PORT_MEMORIES = ("accumulator", "value", "state", "event")
+"""`port_memory_t` of loom.h."""
+
+
+class _Context(ctypes.Structure):
+    """`context_t` of loom.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in (
+            "accumulator", "value", "state", "event_index", "event_payload", "count",
+            "saturations", "weight", "parameters", "table_32", "table_64",
+        )),
+        ("state_stride", ctypes.c_int64),
+    ]  # fmt: skip
+
+
+class _Port(ctypes.Structure):
+    """`port_t` of loom.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("memory", "phase", "base", "size", "slot")),
+        ("data", ctypes.c_void_p),
+    ]
+
+
+@cache
+def _load(path: str) -> ctypes.CDLL:
+    library = ctypes.CDLL(path)
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    library.loom_run.argtypes = [
+        pointer, pointer, pointer, number, number, pointer, number, pointer, number,
+    ]  # fmt: skip
+    library.loom_execute.argtypes = [pointer, pointer, number, number]
+    library.loom_read.argtypes = [pointer, pointer]
+    for function in (library.loom_run, library.loom_execute, library.loom_read):
+        function.restype = None
+    return library
+
+
+class NativeEngine:
+    """The fast engine; see `spikeloom.sim.engine.Engine` for its calls.
+
+    Parameters
+    ----------
+    program : Program
+        Raises `ProgramError` if it is malformed, `ToolError` without a C compiler.
+
+    Attributes
+    ----------
+    library : Path
+        The compiled library; its source lies beside it.
+    """
+
+    def __init__(self, program: Program) -> None:
+        check_program(program)
+        self.program = program
+        self.library = build(generate(program.kernels, program.machine, C()))
+        self._c = _load(str(self.library))
+        self._table = table = Builder(program).build()
+        words, lanes = program.accumulator_words, program.machine.lanes
+        narrow = program.machine.state_bits <= 32
+        # One spare element each: an empty array has no address.
+        self._accumulator = np.zeros(words * lanes + 1, np.int64)
+        self._value = np.zeros(program.value.size + 1, np.int32)
+        self._state = np.zeros(program.state.size + 1, np.int32 if narrow else np.int64)
+        self._event_index = np.zeros(program.event_words + 1, np.int32)
+        self._event_payload = np.zeros(program.event_words + 1, np.int32)
+        self._count = np.zeros(program.event_lists + 1, np.int64)
+        self._saturations = np.zeros(len(table.populations) + 1, np.int64)
+        self._context = _Context(
+            *(
+                array.ctypes.data
+                for array in (
+                    self._accumulator,
+                    self._value,
+                    self._state,
+                    self._event_index,
+                    self._event_payload,
+                    self._count,
+                    self._saturations,
+                    table.weight,
+                    table.parameters,
+                    table.table_32,
+                    table.table_64,
+                )
+            ),
+            program.state.shape[1],
+        )
+        self._context_at = ctypes.addressof(self._context)
+        self._records_at = table.records.ctypes.data
+        ends = [0, *table.phase_end.tolist()]
+        self._spans = list(pairwise(ends))
+        self.reset()
+
+    def reset(self) -> None:
+        """Put all memories and counters back to the Program's initial content."""
+        for array in (
+            self._accumulator,
+            self._event_index,
+            self._event_payload,
+            self._count,
+            self._saturations,
+        ):
+            array[:] = 0
+        self._value[:-1] = self.program.value
+        self._state[:-1] = self.program.state.reshape(-1)
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Write input port `name`; raises `InputError`."""
+        port, vector = check_values(self.program, name, values)
+        self._value[port.base : port.base + port.size] = vector
+
+    def step(self, phase: int | None = None) -> None:
+        """Run one phase of a step, or all of them."""
+        if phase is None:
+            begin, end = 0, len(self._table.records)
+        else:
+            check_phase(self.program, phase)
+            begin, end = self._spans[phase]
+        self._c.loom_execute(self._context_at, self._records_at, begin, end)
+
+    def _port(self, port: OutputPort, data: np.ndarray) -> _Port:
+        lanes = self.program.machine.lanes if port.memory == "accumulator" else 1
+        memory = _PORT_MEMORIES.index(port.memory)
+        address = data.ctypes.data
+        return _Port(memory, port.phase, port.base * lanes, port.size, port.slot, address)
+
+    def read(self, name: str) -> np.ndarray:
+        """Read output port `name`."""
+        port = output_port(self.program, name)
+        data = np.zeros(port.size, np.int64)
+        self._c.loom_read(self._context_at, ctypes.addressof(self._port(port, data)))
+        return data
+
+    def run(
+        self, steps: int, inputs: Mapping[str, np.ndarray], record: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Run `steps` whole steps; see `spikeloom.sim.engine.Engine.run`."""
+        given = check_inputs(self.program, steps, inputs)
+        given.sort(key=lambda pair: pair[0].phase)
+        value = _PORT_MEMORIES.index("value")
+        sources = (_Port * len(given))(
+            *(_Port(value, p.phase, p.base, p.size, 0, v.ctypes.data) for p, v in given)
+        )
+        ports = {name: output_port(self.program, name) for name in record}
+        outputs = {name: np.zeros((steps, port.size), np.int64) for name, port in ports.items()}
+        sinks = (_Port * len(ports))(
+            *(self._port(port, outputs[name]) for name, port in ports.items())
+        )
+        self._c.loom_run(
+            self._context_at,
+            self._records_at,
+            self._table.phase_end.ctypes.data,
+            len(self._table.phase_end),
+            steps,
+            ctypes.addressof(sources),
+            len(sources),
+            ctypes.addressof(sinks),
+            len(sinks),
+        )
+        return outputs
+
+    def memory(self, name: str) -> np.ndarray:
+        """A copy of a whole memory; see `spikeloom.sim.engine.Engine.memory`."""
+        check_memory(name)
+        if name == "accumulator":
+            return self._accumulator[:-1].reshape(-1, self.program.machine.lanes).copy()
+        if name == "value":
+            return self._value[:-1].astype(np.int64)
+        if name == "state":
+            return self._state[:-1].astype(np.int64).reshape(self.program.state.shape)
+        if name == "event":
+            pair = (self._event_index[:-1], self._event_payload[:-1])
+            return np.stack(pair, axis=1).astype(np.int64)
+        return self._count[:-1].copy()
+
+    def load_memory(self, name: str, content: np.ndarray) -> None:
+        """Overwrite ``"value"`` or ``"state"``; raises `InputError`."""
+        checked = check_content(self.program, name, content)
+        (self._value if name == "value" else self._state)[:-1] = checked.reshape(-1)
+
+    def saturations(self) -> dict[str, int]:
+        """Times that something was limited since `reset`, per population."""
+        counts = zip(self._table.populations, self._saturations.tolist(), strict=False)
+        return {name: count for name, count in counts if count}

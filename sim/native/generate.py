@@ -1,0 +1,250 @@
+"""From kernel code to source text: the walk over the operations, whatever the language.
+
+The walk decides the order, the width of each number (32 or 64 bits, by the operation's range) and
+where a saturation has to be counted; a `Target` knows how to write it down. Nothing of a network's
+numbers enters the source: like a bitstream it depends on the kernels and the word widths alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...compiler.kernels.code import KernelCode, Op
+from ...compiler.kernels.pipeline import OPERANDS, operands
+from ...compiler.machine import Machine
+from ..check import signed_range
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number in the generated source: its text, and whether it is 32 or 64 bits wide."""
+
+    text: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a parameter or table stands in the parameter block of a ``MAP``'s instruction.
+
+    A scaled parameter takes two entries, mantissa and shift; a table takes one, the place of its
+    first entry in the memory of tables of its width.
+    """
+
+    name: str
+    kind: str
+    place: int
+    width: int
+
+
+class Target(Protocol):
+    """A language that kernels can be written in."""
+
+    def cast(self, number: Number, width: int) -> Number:
+        """The same number with another width."""
+
+    def constant(self, value: int, width: int) -> Number:
+        """A number written into the source."""
+
+    def operation(
+        self, kind: str, operands: Sequence[str], numbers: Sequence[int], width: int
+    ) -> str:
+        """The text of an arithmetic operation on operands of this width."""
+
+    def read_input(self) -> str:
+        """The kernel's input."""
+
+    def read_state(self, slot: int) -> str:
+        """The word of a state."""
+
+    def read_parameter(self, slot: Slot) -> str:
+        """A parameter of fixed format."""
+
+    def scale(self, a: str, slot: Slot) -> str:
+        """A 64-bit number times a scaled parameter, rounded."""
+
+    def table(self, argument: str, first: int, slot: Slot) -> str:
+        """An entry of a table."""
+
+    def divide(self, a: str, b: str, bits: int, double: bool) -> Number:
+        """A fraction; `double` says that double precision is exact."""
+
+    def assign(self, name: str, number: Number) -> str:
+        """A statement that names a number."""
+
+    def count_limited(self, before: str, after: str) -> str:
+        """A statement that counts a saturation where the two differ."""
+
+    def kernel(self, number: int, code: KernelCode, body: Sequence[str], outputs: Outputs) -> str:
+        """The whole function of a kernel."""
+
+    def source(self, machine: Machine, kernels: Sequence[str]) -> str:
+        """The whole source."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a kernel's body leaves behind: the next states and the emitted number.
+
+    `states` are already within the machine's state words; `narrow` tells that every output is
+    certain to fit a payload.
+    """
+
+    slots: tuple[Slot, ...]
+    states: tuple[str, ...]
+    emit: Number
+    narrow: bool
+
+
+def width_of(lo: int, hi: int) -> int:
+    """32 if two's complement words of that width hold both numbers, else 64."""
+    return 32 if lo >= -(1 << 31) and hi < 1 << 31 else 64
+
+
+def parameter_slots(code: KernelCode) -> tuple[Slot, ...]:
+    """The layout of the parameter block of each ``MAP`` of this kernel."""
+    slots: list[Slot] = []
+    place = 0
+    for p in code.parameters:
+        slots.append(Slot(p.name, "scaled" if p.scaled else "plain", place, width_of(p.lo, p.hi)))
+        place += 2 if p.scaled else 1
+    for t in code.tables:
+        slots.append(Slot(t.name, "table", place, width_of(t.lo, t.hi)))
+        place += 1
+    return tuple(slots)
+
+
+def double_is_exact(a: Op, b: Op, bits: int) -> bool:
+    """Whether ``divide`` may use double precision; the proof stands beside the function in C."""
+    largest = 1 << 53
+    ends = (abs(a.lo), abs(a.hi), abs(b.lo), abs(b.hi))
+    return bits <= 29 and max(ends) <= largest and max(b.hi, 0) << bits < largest
+
+
+class _Walk:
+    """One kernel's operations, turned into statements one after the other."""
+
+    def __init__(self, code: KernelCode, machine: Machine, target: Target) -> None:
+        self.code = code
+        self.target = target
+        self.slots = {slot.name: slot for slot in parameter_slots(code)}
+        self.state_slot = {port.name: k for k, port in enumerate(code.states)}
+        self.state_width = 32 if machine.state_bits <= 32 else 64
+        self.first_of = {table.name: table.first for table in code.tables}
+        self.results: list[Number] = []
+        self.body: list[str] = []
+
+    def run(self) -> None:
+        for number, op in enumerate(self.code.ops):
+            width = width_of(op.lo, op.hi)
+            result = self.target.cast(self._result(op), width)
+            named = Number(f"r{number}", width)
+            self.body.append(self.target.assign(named.text, result))
+            self.results.append(named)
+
+    def _operand(self, op: Op, k: int) -> Op:
+        return self.code.ops[operands(op)[k]]
+
+    def _result(self, op: Op) -> Number:
+        target = self.target
+        name = str(op.args[-1])
+        match op.kind:
+            case "input":
+                return Number(target.read_input(), width_of(self.code.input.lo, self.code.input.hi))
+            case "state":
+                return Number(target.read_state(self.state_slot[name]), self.state_width)
+            case "param":
+                return Number(target.read_parameter(self.slots[name]), self.slots[name].width)
+            case "const":
+                return target.constant(int(op.args[0]), width_of(op.lo, op.hi))
+            case "scale":
+                return Number(target.scale(self._wide(op, 0), self.slots[name]), 64)
+            case "table":
+                slot = self.slots[name]
+                argument = self.results[operands(op)[0]].text
+                return Number(target.table(argument, self.first_of[name], slot), slot.width)
+            case "divide":
+                double = double_is_exact(self._operand(op, 0), self._operand(op, 1), int(name))
+                a, b = (self.results[r].text for r in operands(op))
+                return target.divide(a, b, int(name), double)
+            case "sat":
+                return self._sat(op)
+        return self._arithmetic(op)
+
+    def _wide(self, op: Op, k: int) -> str:
+        return self.target.cast(self.results[operands(op)[k]], 64).text
+
+    def _arithmetic(self, op: Op) -> Number:
+        count = OPERANDS[op.kind]
+        numbers = [int(a) for a in op.args[count:]]
+        inner = [self._operand(op, k) for k in range(count)]
+        lo, hi = min(op.lo, *(o.lo for o in inner)), max(op.hi, *(o.hi for o in inner))
+        if op.kind == "round":
+            hi = max(hi, inner[0].hi + (1 << (numbers[0] - 1)))
+        width = 64 if numbers and numbers[0] > 30 else width_of(lo, hi)
+        texts = [self.target.cast(self.results[r], width).text for r in operands(op)]
+        return Number(self.target.operation(op.kind, texts, numbers, width), width)
+
+    def _sat(self, op: Op) -> Number:
+        a = self._operand(op, 0)
+        lo, hi = int(op.args[1]), int(op.args[2])
+        if lo <= a.lo and a.hi <= hi:
+            return self.results[operands(op)[0]]
+        width = width_of(min(lo, a.lo), max(hi, a.hi))
+        before = self.target.cast(self.results[operands(op)[0]], width)
+        bounds = [self.target.constant(bound, width).text for bound in (lo, hi)]
+        after = Number(self.target.operation("clamp", [before.text, *bounds], [], width), width)
+        name = f"s{len(self.results)}"
+        self.body.append(self.target.assign(name, after))
+        self.body.append(self.target.count_limited(before.text, name))
+        return Number(name, width)
+
+    def state(self, slot: int, machine: Machine) -> str:
+        """Next state `slot`, limited to a state word without being counted."""
+        op, number = self.code.ops[self.code.next_state[slot]], self.code.next_state[slot]
+        lo, hi = signed_range(machine.state_bits)
+        result = self.results[number]
+        if not (lo <= op.lo and op.hi <= hi):
+            wide = self.target.cast(result, 64)
+            bounds = [self.target.constant(bound, 64).text for bound in (lo, hi)]
+            result = Number(self.target.operation("clamp", [wide.text, *bounds], [], 64), 64)
+        return self.target.cast(result, self.state_width).text
+
+
+def generate_kernel(code: KernelCode, number: int, machine: Machine, target: Target) -> str:
+    """The function of one kernel."""
+    walk = _Walk(code, machine, target)
+    walk.run()
+    emitted = code.ops[code.emit]
+    lo, hi = signed_range(machine.value_bits)
+    outputs = Outputs(
+        slots=tuple(walk.slots.values()),
+        states=tuple(walk.state(slot, machine) for slot in range(len(code.states))),
+        emit=walk.results[code.emit],
+        narrow=lo <= emitted.lo and emitted.hi <= hi,
+    )
+    return target.kernel(number, code, walk.body, outputs)
+
+
+def generate(kernels: Mapping[str, KernelCode], machine: Machine, target: Target) -> str:
+    """The source of an engine for these kernels.
+
+    Parameters
+    ----------
+    kernels : mapping of name -> KernelCode
+        Numbered in the order of their names.
+    machine : Machine
+        Only its value and state widths matter.
+    target : Target
+
+    Returns
+    -------
+    str
+    """
+    functions = [
+        generate_kernel(kernels[name], number, machine, target)
+        for number, name in enumerate(sorted(kernels))
+    ]
+    return target.source(machine, functions)

@@ -1,0 +1,194 @@
+/* The interpreter of instructions: follows the generated kernels in one source file. */
+
+/* acc += W x with the row index in the outer loop, four rows at a time; rows are long. */
+static void mac_rows(const context_t *context, const instruction_t *in)
+{
+    const int64_t length = in->length, rows = in->rows;
+    const value_t *restrict x = context->value + in->source;
+    for (int64_t base = 0; base < length; base += BLOCK) {
+        const int64_t n = least(BLOCK, length - base);
+        accumulator_t *restrict acc = context->accumulator + in->target + base;
+        const weight_t *w0 = context->weight + in->weights + base;
+        int64_t k = 0;
+        if (in->clear) {
+            const int64_t x0 = x[0];
+            for (int64_t i = 0; i < n; i++)
+                acc[i] = x0 * w0[i];
+            k = 1;
+        }
+        for (; k + 4 <= rows; k += 4) {
+            const weight_t *restrict w = w0 + k * length;
+            const int64_t x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
+            for (int64_t i = 0; i < n; i++)
+                acc[i] += x0 * w[i] + x1 * w[i + length] + x2 * w[i + 2 * length]
+                          + x3 * w[i + 3 * length];
+        }
+        for (; k < rows; k++) {
+            const weight_t *restrict w = w0 + k * length;
+            const int64_t x0 = x[k];
+            for (int64_t i = 0; i < n; i++)
+                acc[i] += x0 * w[i];
+        }
+    }
+}
+
+/* The same for few, long columns: the weights lie transposed, one dot product per element. */
+static void mac_columns(const context_t *context, const instruction_t *in)
+{
+    accumulator_t *acc = context->accumulator + in->target;
+    const value_t *restrict x = context->value + in->source;
+    for (int64_t i = 0; i < in->length; i++) {
+        const weight_t *restrict w = context->weight + in->weights + i * in->rows;
+        int64_t sum = in->clear ? 0 : acc[i];
+        for (int64_t k = 0; k < in->rows; k++)
+            sum += (int64_t)w[k] * x[k];
+        acc[i] = sum;
+    }
+}
+
+/* Event sums of a few elements, kept in registers: `length` is a constant at every call. */
+static inline void evt_few(const context_t *context, const instruction_t *in, const int length)
+{
+    accumulator_t *acc = context->accumulator + in->target;
+    const int32_t *index = context->event_index + in->source;
+    const value_t *payload = context->event_payload + in->source;
+    const int64_t events = context->count[in->list];
+    int64_t sum[4] = {0, 0, 0, 0};
+    for (int64_t e = 0; e < events; e++) {
+        const weight_t *w = context->weight + in->weights + (int64_t)index[e] * length;
+        for (int i = 0; i < length; i++)
+            sum[i] += (int64_t)w[i] * payload[e];
+    }
+    for (int i = 0; i < length; i++)
+        acc[i] = (in->clear ? 0 : acc[i]) + sum[i];
+}
+
+/* Event sums in words of type sum_t, which the loader has proved wide enough. */
+#define DEFINE_EVT(name, sum_t)                                                                    \
+    static void name(const context_t *context, const instruction_t *in)                           \
+    {                                                                                              \
+        const int64_t length = in->length;                                                         \
+        const int32_t *index = context->event_index + in->source;                                  \
+        const value_t *payload = context->event_payload + in->source;                              \
+        const int64_t events = context->count[in->list];                                           \
+        for (int64_t base = 0; base < length; base += BLOCK) {                                     \
+            const int64_t n = least(BLOCK, length - base);                                         \
+            const weight_t *weight = context->weight + in->weights + base;                         \
+            sum_t sum[BLOCK];                                                                      \
+            memset(sum, 0, (size_t)n * sizeof(sum_t));                                             \
+            int64_t e = 0;                                                                         \
+            for (; e + 4 <= events; e += 4) {                                                      \
+                const weight_t *restrict w0 = weight + index[e] * length;                          \
+                const weight_t *restrict w1 = weight + index[e + 1] * length;                      \
+                const weight_t *restrict w2 = weight + index[e + 2] * length;                      \
+                const weight_t *restrict w3 = weight + index[e + 3] * length;                      \
+                const sum_t p0 = payload[e], p1 = payload[e + 1];                                  \
+                const sum_t p2 = payload[e + 2], p3 = payload[e + 3];                              \
+                if (p0 == 1 && p1 == 1 && p2 == 1 && p3 == 1)                                      \
+                    for (int64_t i = 0; i < n; i++)                                                \
+                        sum[i] += (sum_t)w0[i] + (sum_t)w1[i] + (sum_t)w2[i] + (sum_t)w3[i];       \
+                else                                                                               \
+                    for (int64_t i = 0; i < n; i++)                                                \
+                        sum[i] += w0[i] * p0 + w1[i] * p1 + w2[i] * p2 + w3[i] * p3;               \
+            }                                                                                      \
+            for (; e < events; e++) {                                                              \
+                const weight_t *restrict w = weight + index[e] * length;                           \
+                const sum_t p = payload[e];                                                        \
+                for (int64_t i = 0; i < n; i++)                                                    \
+                    sum[i] += w[i] * p;                                                            \
+            }                                                                                      \
+            accumulator_t *restrict acc = context->accumulator + in->target + base;                \
+            if (in->clear)                                                                         \
+                for (int64_t i = 0; i < n; i++)                                                    \
+                    acc[i] = sum[i];                                                               \
+            else                                                                                   \
+                for (int64_t i = 0; i < n; i++)                                                    \
+                    acc[i] += sum[i];                                                              \
+        }                                                                                          \
+    }
+
+DEFINE_EVT(evt_wide, int64_t)
+DEFINE_EVT(evt_narrow, int32_t)
+
+static void evt(const context_t *context, const instruction_t *in)
+{
+    switch (in->length) {
+    case 1: evt_few(context, in, 1); break;
+    case 2: evt_few(context, in, 2); break;
+    case 3: evt_few(context, in, 3); break;
+    case 4: evt_few(context, in, 4); break;
+    default:
+        if (in->opcode == EVT_NARROW)
+            evt_narrow(context, in);
+        else
+            evt_wide(context, in);
+    }
+}
+
+static void execute(context_t *context, const instruction_t *in)
+{
+    switch ((opcode_t)in->opcode) {
+    case MAC_ROWS: mac_rows(context, in); break;
+    case MAC_COLUMNS: mac_columns(context, in); break;
+    case EVT_WIDE:
+    case EVT_NARROW: evt(context, in); break;
+    case MAP: kernels[in->kernel](context, in); return;
+    }
+    if (in->clear && in->padding)
+        memset(context->accumulator + in->target + in->length, 0,
+               (size_t)in->padding * sizeof(accumulator_t));
+}
+
+static void read_port(const context_t *context, const port_t *port, int64_t *restrict to)
+{
+    switch ((port_memory_t)port->memory) {
+    case PORT_ACCUMULATOR:
+        memcpy(to, context->accumulator + port->base, (size_t)port->size * sizeof(int64_t));
+        break;
+    case PORT_VALUE:
+        for (int64_t i = 0; i < port->size; i++)
+            to[i] = context->value[port->base + i];
+        break;
+    case PORT_STATE:
+        for (int64_t i = 0; i < port->size; i++)
+            to[i] = context->state[port->slot * context->state_stride + port->base + i];
+        break;
+    case PORT_EVENT:
+        memset(to, 0, (size_t)port->size * sizeof(int64_t));
+        for (int64_t e = 0; e < context->count[port->slot]; e++)
+            to[context->event_index[port->base + e]] = context->event_payload[port->base + e];
+        break;
+    }
+}
+
+void loom_read(const context_t *context, const port_t *port) { read_port(context, port, port->data); }
+
+/* Execute instructions begin..end-1 once. */
+void loom_execute(context_t *context, const instruction_t *instructions, int64_t begin, int64_t end)
+{
+    for (int64_t i = begin; i < end; i++)
+        execute(context, instructions + i);
+}
+
+/* Run whole steps: phase p ends before instruction phase_end[p]; `inputs` are sorted by phase. */
+void loom_run(context_t *context, const instruction_t *instructions, const int64_t *phase_end,
+              int64_t phases, int64_t steps, const port_t *inputs, int64_t input_count,
+              const port_t *outputs, int64_t output_count)
+{
+    for (int64_t step = 0; step < steps; step++) {
+        const port_t *input = inputs;
+        int64_t begin = 0;
+        for (int64_t phase = 0; phase < phases; phase++) {
+            for (; input < inputs + input_count && input->phase == phase; input++) {
+                const int64_t *restrict from = input->data + step * input->size;
+                value_t *restrict to = context->value + input->base;
+                for (int64_t i = 0; i < input->size; i++)
+                    to[i] = (value_t)from[i];
+            }
+            loom_execute(context, instructions, begin, phase_end[phase]);
+            begin = phase_end[phase];
+        }
+        for (const port_t *port = outputs; port < outputs + output_count; port++)
+            read_port(context, port, port->data + step * port->size);
+    }
+}

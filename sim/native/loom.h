@@ -1,0 +1,145 @@
+/* The loom's memories and instructions as plain data. Everything that changes hangs on a context,
+ * so that several models can run side by side. The generated source defines, before this file,
+ * what depends on the machine's word widths: state_t, VALUE_LO and VALUE_HI (limits of a value and
+ * of a payload).
+ *
+ * Negative numbers are shifted right with >>, which C leaves to the compiler: GCC ("Bitwise
+ * operators" in its chapter on implementation-defined behaviour), Clang and with it Zig shift the
+ * sign in, as the machine does. Nothing negative is shifted left; it is multiplied instead.
+ */
+#include <stdint.h>
+#include <string.h>
+
+typedef int64_t accumulator_t;
+typedef int32_t weight_t;
+typedef int32_t value_t;
+
+/* Elements that are worked on at a time: small enough for the first-level cache. */
+enum { BLOCK = 512 };
+
+typedef struct {
+    accumulator_t *accumulator; /* element i of the population at word b: [b * lanes + i] */
+    value_t *value;
+    state_t *state; /* slot s: state + s * state_stride */
+    int32_t *event_index;
+    value_t *event_payload;
+    int64_t *count;
+    int64_t *saturations;      /* per population */
+    const weight_t *weight;    /* rows without padding */
+    const int64_t *parameters; /* of all MAPs, in the order that each kernel expects */
+    const int32_t *table_32;   /* entries of the tables whose range fits, and of the others */
+    const int64_t *table_64;
+    int64_t state_stride;
+} context_t;
+
+typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP } opcode_t;
+
+/* One instruction; which fields matter depends on the opcode. Mirrored by `table.py`. */
+typedef struct {
+    int64_t opcode;
+    int64_t kernel;
+    int64_t clear;
+    int64_t weights;
+    int64_t source;
+    int64_t list;
+    int64_t rows;
+    int64_t target;
+    int64_t length;
+    int64_t padding; /* elements between the end of the row and the end of its last word */
+    int64_t input_shift;
+    int64_t output_shift;
+    int64_t state;
+    int64_t parameters;
+    int64_t population;
+} instruction_t;
+
+typedef enum { PORT_ACCUMULATOR, PORT_VALUE, PORT_STATE, PORT_EVENT } port_memory_t;
+
+/* An input or output port, and the host's array of one row per step. */
+typedef struct {
+    int64_t memory;
+    int64_t phase;
+    int64_t base;
+    int64_t size;
+    int64_t slot;
+    int64_t *data;
+} port_t;
+
+typedef void kernel_function(context_t *context, const instruction_t *instruction);
+
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* a * 2**-shift limited to lo..hi, for the whole vector; returns how often it limited. */
+#define DEFINE_FIT(name, from_t, to_t)                                                             \
+    static inline int64_t name(const from_t *restrict from, to_t *restrict to, int64_t n,          \
+                               int64_t shift, int64_t lo, int64_t hi)                              \
+    {                                                                                              \
+        int64_t limited = 0;                                                                       \
+        if (shift > 0) {                                                                           \
+            const int64_t half = (int64_t)1 << (shift - 1);                                        \
+            for (int64_t i = 0; i < n; i++) {                                                      \
+                const int64_t scaled = ((int64_t)from[i] + half) >> shift;                         \
+                const int64_t above = scaled < lo ? lo : scaled;                                   \
+                const int64_t fitted = above > hi ? hi : above;                                    \
+                limited += fitted != scaled;                                                       \
+                to[i] = (to_t)fitted;                                                              \
+            }                                                                                      \
+        } else {                                                                                   \
+            /* Limited loosely first: then the shift to the left cannot overflow. */               \
+            const int64_t factor = (int64_t)1 << -shift;                                           \
+            const int64_t loose_lo = (lo >> -shift) - 1, loose_hi = (hi >> -shift) + 1;            \
+            for (int64_t i = 0; i < n; i++) {                                                      \
+                const int64_t above = from[i] < loose_lo ? loose_lo : from[i];                     \
+                const int64_t scaled = (above > loose_hi ? loose_hi : above) * factor;             \
+                const int64_t least = scaled < lo ? lo : scaled;                                   \
+                const int64_t fitted = least > hi ? hi : least;                                    \
+                limited += fitted != scaled;                                                       \
+                to[i] = (to_t)fitted;                                                              \
+            }                                                                                      \
+        }                                                                                          \
+        return limited;                                                                            \
+    }
+
+DEFINE_FIT(fit_64_to_64, int64_t, int64_t)
+DEFINE_FIT(fit_64_to_32, int64_t, int32_t)
+DEFINE_FIT(fit_32_to_32, int32_t, int32_t)
+
+/* The operation `divide` in double precision. Exact if a, b and b * 2**n lie within 2**53: the
+ * quotient t = a * 2**(n+1) / b of whole numbers, rounded to nearest, is never below floor(t), and
+ * reaches floor(t) + 1 <= 2**(n+1) only if t is closer to it than half the spacing 2**(n-52) of
+ * doubles there; but t, if not whole, keeps a distance of at least 1 / b > 2**(n-53). */
+static inline int32_t divide_double(double a, double b, int n)
+{
+    const int proper = (a > 0) & (b > a);
+    const double numerator = proper ? a * (double)((int64_t)2 << n) : 0.0;
+    const double denominator = proper ? b : 1.0;
+    const int32_t quotient = (int32_t)(numerator / denominator);
+    const int32_t limit = a > 0 ? (int32_t)1 << n : 0;
+    return proper ? (quotient + 1) >> 1 : limit;
+}
+
+/* The same in whole numbers. */
+static inline int64_t divide_whole(int64_t a, int64_t b, int n)
+{
+    if (a <= 0)
+        return 0;
+    if (b <= a)
+        return (int64_t)1 << n;
+    return (a * ((int64_t)2 << n) / b + 1) >> 1;
+}
+
+/* Append the elements that are not zero to the event list; returns the new number of events. */
+static inline int64_t append_events(const context_t *context, const instruction_t *in,
+                                    const value_t *restrict payload, int64_t base, int64_t n,
+                                    int64_t count)
+{
+    int32_t *restrict index_to = context->event_index + in->target;
+    value_t *restrict payload_to = context->event_payload + in->target;
+    for (int64_t i = 0; i < n; i++)
+        if (payload[i] != 0) {
+            index_to[count] = (int32_t)(base + i);
+            payload_to[count] = payload[i];
+            count++;
+        }
+    return count;
+}

@@ -1,0 +1,166 @@
+"""A Program as the flat arrays that the compiled engine walks over.
+
+Weights are packed without the padding of the lanes, and transposed where rows are short; the
+parameters of each ``MAP`` are laid out as its kernel's source expects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...compiler.errors import ProgramError
+from ...compiler.instructions import Evt, Mac, Map
+from ...compiler.program import Program
+from ..check import signed_range
+from .generate import parameter_slots
+
+MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP = range(5)
+"""`opcode_t` of loom.h."""
+
+FIELDS = (
+    "opcode kernel clear weights source list rows target length padding input_shift output_shift "
+    "state parameters population"
+).split()
+"""`instruction_t` of loom.h."""
+
+RECORD = np.dtype([(name, np.int64) for name in FIELDS])
+
+SHORT_ROW = 12
+"""Rows of up to this many elements are worked on as columns, if there are more rows than that."""
+
+
+@dataclass
+class Table:
+    """The constant part of a Program in the native engine.
+
+    Attributes
+    ----------
+    records : (instructions,) ndarray of `RECORD`
+    phase_end : (phases,) int64 ndarray
+        Number of the instruction after the last one of each phase.
+    weight : (n,) int32 ndarray
+    parameters : (n,) int64 ndarray
+    table_32, table_64 : int32, int64 ndarray
+    populations : list of str
+        The saturation counters' names.
+    """
+
+    records: np.ndarray
+    phase_end: np.ndarray
+    weight: np.ndarray
+    parameters: np.ndarray
+    table_32: np.ndarray
+    table_64: np.ndarray
+    populations: list[str]
+
+
+class _Packer:
+    """Puts arrays one behind the other, each different one once."""
+
+    def __init__(self, dtype: type) -> None:
+        self.dtype = dtype
+        self.parts: list[np.ndarray] = []
+        self.size = 0
+        self.places: dict[object, int] = {}
+
+    def add(self, key: object, content: np.ndarray) -> int:
+        """Where `content` begins; arrays with the same `key` share their place."""
+        if key not in self.places:
+            self.places[key] = self.size
+            self.parts.append(np.ascontiguousarray(content, self.dtype).reshape(-1))
+            self.size += content.size
+        return self.places[key]
+
+    def array(self) -> np.ndarray:
+        """All of it; never empty, so that it has an address."""
+        return np.concatenate([*self.parts, np.zeros(1, self.dtype)])
+
+
+class Builder:
+    """Turns a checked Program into a `Table`."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.lanes = program.machine.lanes
+        self.kernel_number = {name: k for k, name in enumerate(sorted(program.kernels))}
+        self.populations = list(program.populations)
+        self.weight = _Packer(np.int32)
+        self.parameters = _Packer(np.int64)
+        self.tables = {32: _Packer(np.int32), 64: _Packer(np.int64)}
+
+    def build(self) -> Table:
+        """The whole table."""
+        instructions = self.program.instructions
+        records = np.zeros(len(instructions), RECORD)
+        for number, instruction in enumerate(instructions):
+            record = records[number : number + 1]
+            if isinstance(instruction, Map):
+                self._map(record, instruction)
+            elif isinstance(instruction, Mac | Evt):
+                self._product(record, instruction)
+            else:
+                raise ProgramError(f"the native engine has no instruction {instruction.opcode!r}")
+        return Table(
+            records=records,
+            phase_end=np.cumsum([len(p) for p in self.program.phases], dtype=np.int64),
+            weight=self.weight.array(),
+            parameters=self.parameters.array(),
+            table_32=self.tables[32].array(),
+            table_64=self.tables[64].array(),
+            populations=self.populations,
+        )
+
+    def _product(self, record: np.ndarray, i: Mac | Evt) -> None:
+        padded = self.program.weight[i.weights : i.weights + i.rows * i.words]
+        rows = padded.reshape(i.rows, -1)[:, : i.length]
+        columns = isinstance(i, Mac) and i.length <= SHORT_ROW < i.rows
+        if isinstance(i, Mac):
+            record["opcode"] = MAC_COLUMNS if columns else MAC_ROWS
+        else:
+            record["opcode"] = EVT_NARROW if self._fits_32_bits(i, rows) else EVT_WIDE
+            record["list"] = i.list
+        record["clear"] = i.clear
+        key = (i.weights, i.rows, i.words, i.length, columns)
+        record["weights"] = self.weight.add(key, rows.T if columns else rows)
+        record["source"] = i.source
+        record["rows"] = i.rows
+        record["target"] = i.target * self.lanes
+        record["length"] = i.length
+        record["padding"] = i.words * self.lanes - i.length
+
+    def _fits_32_bits(self, i: Evt, rows: np.ndarray) -> bool:
+        """Whether no sum over any set of events can leave 32 bits."""
+        lo, hi = signed_range(self.program.machine.value_bits)
+        largest = 0
+        for m in self.program.instructions:
+            if isinstance(m, Map) and m.list == i.list:
+                code = self.program.kernels[m.kernel]
+                emitted = code.ops[code.emit]
+                largest = max(largest, -max(emitted.lo, lo), min(emitted.hi, hi))
+        return int(np.abs(rows.astype(np.int64)).sum(axis=0).max()) * largest < 1 << 31
+
+    def _map(self, record: np.ndarray, i: Map) -> None:
+        code = self.program.kernels[i.kernel]
+        block: list[int] = []
+        for slot in parameter_slots(code):
+            if slot.kind == "table":
+                key = (i.kernel, slot.name, i.table_set)
+                entries = self.program.tables[f"{i.kernel}.{slot.name}"][i.table_set]
+                block.append(self.tables[slot.width].add(key, entries))
+            elif slot.kind == "scaled":
+                block.extend(int(number) for number in i.parameters[slot.name])
+            else:
+                block.append(int(i.parameters[slot.name]))
+        record["opcode"] = MAP
+        record["kernel"] = self.kernel_number[i.kernel]
+        record["source"] = i.source * self.lanes
+        record["list"] = i.list
+        record["target"] = i.target
+        record["length"] = i.length
+        record["input_shift"] = i.input_shift
+        record["output_shift"] = i.output_shift
+        record["state"] = i.state
+        record["parameters"] = self.parameters.add(tuple(block), np.array(block, np.int64))
+        record["population"] = self.populations.index(i.population)
