@@ -1,5 +1,7 @@
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +39,24 @@ def test_programs_load_without_nengo():
         "print('nengo' in sys.modules)"
     )
     assert loaded.strip() == "False"
+
+
+def test_import_takes_less_than_half_a_second():
+    code = "import time; b = time.perf_counter(); import spikeloom; print(time.perf_counter() - b)"
+    assert min(float(run_python(code)) for _ in range(3)) < 0.5
+
+
+def test_all_folders_with_code_are_packaged():
+    root = Path(spikeloom.__file__).parent
+    with open(root / "pyproject.toml", "rb") as file:
+        listed = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    top = ("boards", "compiler", "hdl", "runtime", "sim")
+    found = {"spikeloom"} | {
+        ".".join(("spikeloom", *path.parent.relative_to(root).parts))
+        for name in top
+        for path in (root / name).rglob("*.py")
+    }
+    assert found == set(listed)
+    for name in top:
+        for path in (root / name).rglob("*.py"):
+            assert (path.parent / "__init__.py").is_file(), path
