@@ -48,10 +48,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-KINDS = frozenset(
-    "input state param const add sub neg abs mul shl round floor scale min max gt ge eq and or not "
-    "select sat table divide".split()
-)
+
+
+OPERANDS = {
+    **dict.fromkeys("input state param const".split(), 0),
+    **dict.fromkeys("neg abs not shl round floor sat table scale".split(), 1),
+    **dict.fromkeys("add sub mul min max gt ge eq and or divide".split(), 2),
+    "select": 3,
+}
+"""How many of an operation's arguments are results of earlier ones; they come first."""
+
+KINDS = frozenset(OPERANDS)
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,11 @@ class Op:
     lo: int
     hi: int
     fraction: int
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        """Numbers of the earlier results that it uses."""
+        return tuple(int(a) for a in self.args[: OPERANDS[self.kind]])
 
     @property
     def bits(self) -> int:

@@ -43,7 +43,7 @@ class Tracer:
 
     def op(self, kind: str, args: tuple[int | str, ...], lo: int, hi: int, f: int) -> Expression:
         """Append an operation, or reuse the same one; its range must fit 62 bits."""
-        key = (kind, args)
+        key = (kind, args, f)
         if key not in self._known:
             if max(abs(lo), abs(hi)).bit_length() > WIDEST:
                 raise KernelError(

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -31,7 +31,7 @@ import numpy as np
 
 from ..errors import KernelError, RangeError
 from ..machine import Machine
-from .code import KernelCode, Port
+from .code import KernelCode, Op, Port
 from .code import Parameter as Register
 from .expression import Expression, Tracer
 from .parameters import ParameterExpression
@@ -294,20 +294,37 @@ def _trace(
     names = [p.name for p in tracer.parameters]
     for repeated in {n for n in names if names.count(n) > 1}:
         raise KernelError(f"kernel {name}: {repeated} is used in two formats; name it once")
+    ops, (*next_state, emit) = _needed(tracer.ops, [*stored, emitted.number])
     code = KernelCode(
         name=name,
         input=input_port,
         states=tuple(states.values()),
         parameters=tuple(tracer.parameters),
         tables=tuple(tracer.tables),
-        ops=tuple(tracer.ops),
-        next_state=tuple(stored),
-        emit=emitted.number,
+        ops=ops,
+        next_state=tuple(next_state),
+        emit=emit,
         emits=cls.emits,
         emit_fraction=None if cls.homogeneous else emitted.fraction,
         delayed=cls.delayed,
     )
     return code, tracer.parameters, tracer.tables
+
+
+def _needed(ops: list[Op], results: list[int]) -> tuple[tuple[Op, ...], list[int]]:
+    """Leave out the operations on which no result depends; returns the results' new numbers."""
+    used = set(results)
+    for number in reversed(range(len(ops))):
+        if number in used:
+            used.update(ops[number].operands)
+    renumbered = {old: new for new, old in enumerate(sorted(used))}
+    kept = []
+    for old in sorted(used):
+        op = ops[old]
+        count = len(op.operands)
+        args = (*(renumbered[a] for a in op.operands), *op.args[count:])
+        kept.append(replace(op, args=args))
+    return tuple(kept), [renumbered[r] for r in results]
 
 
 def _named(name: str) -> ParameterExpression:

@@ -21,16 +21,17 @@ class LIF(Kernel):
     the part of the step outside the refractory period, a spike's time is found from the overshoot,
     and the refractory period starts there. `reset` (0 in Nengo) may be chosen freely.
 
-    The refractory time is kept to 1/256 of a step, the voltage to 2**-18 of the threshold.
+    The refractory time is kept to 1/256 of a step, the voltage to 2**-22 of the threshold:
+    with fewer bits a current just above the threshold would never reach it.
     """
 
     emits = "events"
     tau_rc = Parameter(low=1e-9, unit="s")
     tau_ref = Parameter(low=0, unit="s")
     min_voltage = Parameter(high=0, default=0.0)
-    reset = Parameter(low=-8192, high=1, default=0.0)
-    current = Input(range=(-4096, 4096), fraction=16)
-    voltage = State(range=(-8192, 8192), fraction=18)
+    reset = Parameter(low=-512, high=1, default=0.0)
+    current = Input(range=(-4096, 4096), fraction=18)
+    voltage = State(range=(-512, 512), fraction=22)
     refractory_time = State(range=(REFRACTORY_FLOOR, 2**22), fraction=8, unit="step")
 
     def step(self, state: Any, current: Any, dt: Any) -> tuple[Any, dict[str, Any]]:
@@ -52,8 +53,8 @@ class LIF(Kernel):
             fraction=8,
         )
         tau_ref = constant(self.tau_ref / dt, range=(0, 2**20), fraction=8, like=current)
-        lowest = constant(self.min_voltage, range=(-8192, 0), fraction=18, like=current)
-        reset = constant(self.reset, range=(-8192, 1), fraction=18, like=current)
+        lowest = constant(self.min_voltage, range=(-512, 0), fraction=22, like=current)
+        reset = constant(self.reset, range=(-512, 1), fraction=22, like=current)
         return spike, {
             "voltage": select(spike, reset, maximum(voltage, lowest)),
             "refractory_time": select(spike, spike_time + tau_ref, refractory_time),
