@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import networkx as nx
 import numpy as np
-import scipy.sparse as sp
 
 from .errors import GraphError
 
-Matrix = np.ndarray | sp.csr_array
+Matrix: TypeAlias = Any
+"""A dense float64 ``np.ndarray`` or a ``scipy.sparse.csr_array``, which has no type of its own."""
 
 
 @dataclass

@@ -48,8 +48,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-
-
 OPERANDS = {
     **dict.fromkeys("input state param const".split(), 0),
     **dict.fromkeys("neg abs not shl round floor sat table scale".split(), 1),

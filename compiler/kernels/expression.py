@@ -94,9 +94,7 @@ class Expression:
         if self.lo == self.hi and n > 0 and self.tracer.ops[self.number].kind == "const":
             return self.tracer.op("const", (self.lo << n,), self.lo << n, self.lo << n, fraction)
         if n > 0:
-            return self.tracer.op(
-                "shl", (self.number, n), self.lo << n, self.hi << n, fraction
-            )
+            return self.tracer.op("shl", (self.number, n), self.lo << n, self.hi << n, fraction)
         half = 1 << (-n - 1)
         return self.tracer.op(
             "round", (self.number, -n), (self.lo + half) >> -n, (self.hi + half) >> -n, fraction
@@ -119,7 +117,7 @@ class Expression:
         if isinstance(other, ParameterExpression):
             raise KernelError(
                 f"kernel {self.tracer.kernel}: the parameter expression {other} meets a traced "
-                "value; wrap it: scaled(..., bound) to multiply, constant(..., range, fraction) else"
+                "value; wrap it in scaled(..., bound) to multiply, else in constant(..., range, ...)"
             )
         raise KernelError(f"kernel {self.tracer.kernel}: cannot compute with {other!r}")
 
@@ -203,7 +201,9 @@ class Expression:
 
     def _check_truth(self, value: Any) -> None:
         if not isinstance(value, Expression) or value.lo < 0 or value.hi > 1 or value.fraction:
-            raise KernelError(f"kernel {self.tracer.kernel}: &, | and ~ need results of comparisons")
+            raise KernelError(
+                f"kernel {self.tracer.kernel}: &, | and ~ need results of comparisons"
+            )
 
 
 class Scaled:
@@ -233,7 +233,9 @@ class Scaled:
     __array_ufunc__ = None
 
     def __mul__(self, other: Any) -> Any:
-        return self.times(other, other.fraction) if isinstance(other, Expression) else NotImplemented
+        return (
+            self.times(other, other.fraction) if isinstance(other, Expression) else NotImplemented
+        )
 
     __rmul__ = __mul__
 

@@ -38,7 +38,7 @@ class Lowpass(Kernel):
 
     def input_gain(self, dt: float) -> float:
         """The filter's gain."""
-        return self.gain  # type: ignore[no-any-return]
+        return self.gain
 
 
 class Alpha(Kernel):
@@ -71,7 +71,7 @@ class Alpha(Kernel):
 
     def input_gain(self, dt: float) -> float:
         """The gain in front of the first pole."""
-        return self.gain  # type: ignore[no-any-return]
+        return self.gain
 
 
 class Resonance(Kernel):
@@ -102,7 +102,7 @@ class Resonance(Kernel):
 
     def input_gain(self, dt: float) -> float:
         """The gain in front of both states."""
-        return self.gain  # type: ignore[no-any-return]
+        return self.gain
 
 
 def filter_sections(

@@ -25,16 +25,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from ..errors import KernelError, RangeError
 from ..machine import Machine
-from .code import KernelCode, Op, Port
+from .code import KernelCode, Op, Port, Table
 from .code import Parameter as Register
 from .expression import Expression, Tracer
 from .parameters import ParameterExpression
+
+
+Trace: TypeAlias = tuple[
+    KernelCode, dict[Register, ParameterExpression], dict[Table, ParameterExpression]
+]
+"""Code, and how the values of its parameters and tables are computed."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,10 @@ class Parameter:
     high: float = math.inf
     default: float | None = None
     unit: str = ""
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        """The declaration itself; instances hold the value under the same name."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -186,11 +196,16 @@ class Kernel:
     @classmethod
     def code(cls, machine: Machine) -> KernelCode:
         """The kernel's integer code; depends on the machine's word widths only."""
-        return _trace(cls, machine)[0]
+        return cls._traced(machine)[0]
+
+    @classmethod
+    def _traced(cls, machine: Machine) -> Trace:
+        this: Any = cls  # a class is hashable, which mypy does not believe
+        return _trace(this, machine)  # type: ignore[no-any-return]
 
     def registers(self, dt: float, machine: Machine) -> dict[str, int | tuple[int, int]]:
         """Values of the parameter registers: integers, or (mantissa, shift) if scaled."""
-        _, expressions, _ = _trace(type(self), machine)
+        _, expressions, _ = self._traced(machine)
         environment = {**self.values, "dt": dt}
         return {
             register.name: self._register(register, float(expression.evaluate(environment)))
@@ -199,7 +214,7 @@ class Kernel:
 
     def table_entries(self, dt: float, machine: Machine) -> dict[str, np.ndarray]:
         """Entries of the tables by name, int64 (entries,)."""
-        _, _, tables = _trace(type(self), machine)
+        _, _, tables = self._traced(machine)
         environment = {**self.values, "dt": dt}
         found = {}
         for table, expression in tables.items():
@@ -250,13 +265,7 @@ def scaled_register(value: float, register: Register) -> tuple[int, int]:
 
 
 @cache
-def _trace(
-    cls: type[Kernel], machine: Machine
-) -> tuple[
-    KernelCode,
-    dict[Register, ParameterExpression],
-    dict[Any, ParameterExpression],
-]:
+def _trace(cls: Any, machine: Machine) -> Trace:
     """Run a kernel's equations once on traced values."""
     name = cls.__name__
     tracer = Tracer(name, machine.parameter_bits)
@@ -281,12 +290,15 @@ def _trace(
         raise KernelError(
             f"kernel {name}: step returns the states {sorted(new)}, declared are {sorted(states)}"
         )
+    emitted = _as_expression(tracer, output)
     stored = []
     for n, port in states.items():
         fraction = inner_fraction if port.fraction is None else port.fraction
         value = _as_expression(tracer, new[n]).with_fraction(fraction)
-        stored.append(value.limited(port.lo, port.hi).number)
-    emitted = _as_expression(tracer, output)
+        limited = value.limited(port.lo, port.hi)
+        stored.append(limited.number)
+        if value.number == emitted.number:  # the output is this state, so it is what is stored
+            emitted = limited
     if cls.emits == "events" and emitted.fraction:
         raise KernelError(f"kernel {name}: an event's payload must be whole, use floor()")
     if cls.homogeneous:

@@ -92,9 +92,7 @@ def _evaluator(item: Any) -> Callable[[Environment], Any]:
 
 
 def _text(name: str, inputs: tuple[Any, ...]) -> str:
-    words = [
-        "x" if isinstance(item, np.ndarray) and item.ndim else str(item) for item in inputs
-    ]
+    words = ["x" if isinstance(item, np.ndarray) and item.ndim else str(item) for item in inputs]
     if name in _SYMBOLS:
         return f"({words[0]} {_SYMBOLS[name]} {words[1]})"
     if name == "negative":

@@ -81,9 +81,7 @@ def _split(spans: list[tuple[int, int] | None]) -> list[tuple[int, int]]:
     return [(start, stop) for start, stop, _, _ in groups]
 
 
-def _block(
-    weights: np.ndarray, lanes: int, first: int, last: int, low: int, high: int
-) -> Block:
+def _block(weights: np.ndarray, lanes: int, first: int, last: int, low: int, high: int) -> Block:
     words = last - first + 1
     part = weights[first * lanes : (last + 1) * lanes, low:high]
     padded = np.zeros((high - low, words * lanes), np.int64)

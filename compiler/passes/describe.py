@@ -46,9 +46,7 @@ def describe_schedule(schedule: Schedule) -> str:
     lines = []
     for number, tasks in enumerate(schedule.phases):
         lines.append(f"phase {number}")
-        lines += [
-            f"    write {name}" for name, p in schedule.input_phase.items() if p == number
-        ]
+        lines += [f"    write {name}" for name, p in schedule.input_phase.items() if p == number]
         lines += [f"    {task.kind} {task.node}" for task in tasks]
     return "\n".join(lines)
 

@@ -115,9 +115,7 @@ def _outputs(graph: Graph, name: str, limit: Limit, machine: Machine) -> NodeFor
     )
 
 
-def _accumulator(
-    graph: Graph, name: str, found: dict[str, NodeFormat], machine: Machine
-) -> None:
+def _accumulator(graph: Graph, name: str, found: dict[str, NodeFormat], machine: Machine) -> None:
     node, form = graph[name], found[name]
     assert isinstance(node, (Vector, Population))
     fraction = 60

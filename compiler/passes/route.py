@@ -46,10 +46,10 @@ def _consider(graph: Graph, vector: Vector, machine: Machine) -> None:
         for u, _, into in before
         for v, _, out in after
     ]
-    keep = MAP_CYCLES + vector.size if after else 0
+    keep = float(MAP_CYCLES + vector.size if after else 0)
     keep += sum(cost(graph, u, e.matrix, machine) for u, _, e in before)
     keep += sum(cost(graph, vector.name, e.matrix, machine) for _, _, e in after)
-    remove = sum(cost(graph, u, m, machine) for u, _, m, _ in products)
+    remove: float = sum(cost(graph, u, m, machine) for u, _, m, _ in products)
     if remove > keep:
         return
     for v, _, out in after:
@@ -82,10 +82,10 @@ def _move_filters(graph: Graph, machine: Machine) -> None:
         if graph[target].size >= node.size or any(u == node.name for u, _, _ in before):
             continue
         products = [(u, k, e, multiply(out.matrix, e.matrix)) for u, k, e in before]
-        now = cost(graph, node.name, out.matrix, machine) + node.size
+        now: float = cost(graph, node.name, out.matrix, machine) + node.size
         now += sum(cost(graph, u, e.matrix, machine) for u, _, e in before)
         size = graph[target].size
-        moved = cost(graph, node.name, sp.eye_array(size).tocsr(), machine) + size
+        moved: float = cost(graph, node.name, sp.eye_array(size).tocsr(), machine) + size
         moved += sum(cost(graph, u, m, machine) for u, _, _, m in products)
         if moved >= now:
             continue

@@ -29,15 +29,14 @@ def verify(graph: Graph, after: str) -> None:
             for required in sorted(node.requires):
                 if required not in graph.nx:
                     fail(f"the input {node.name!r} requires the unknown node {required!r}")
-        if isinstance(node, (Vector, Population)):
-            if np.shape(node.bias) != (node.size,) or not np.all(np.isfinite(node.bias)):
-                fail(f"the bias of {node.name!r} is not {node.size} finite numbers")
+        if isinstance(node, (Vector, Population)) and not _finite(node.bias, node.size):
+            fail(f"the bias of {node.name!r} is not {node.size} finite numbers")
         if isinstance(node, Population):
             states = set(node.kernel.declared(State))
             if set(node.initial) != states:
                 fail(f"{node.name!r} has initial states {sorted(node.initial)}, not {states}")
             for name, value in node.initial.items():
-                if np.shape(value) != (node.size,) or not np.all(np.isfinite(value)):
+                if not _finite(value, node.size):
                     fail(f"the initial {name} of {node.name!r} is not {node.size} finite numbers")
     for u, v, data in graph.nx.edges(data=True):
         matrix = data["edge"].matrix
@@ -59,6 +58,10 @@ def verify(graph: Graph, after: str) -> None:
     if not nx.is_directed_acyclic_graph(same_step):
         loop = " -> ".join(repr(u) for u, _ in nx.find_cycle(same_step))
         fail(f"within a step {loop} depends on itself")
+
+
+def _finite(value: np.ndarray, size: int) -> bool:
+    return np.shape(value) == (size,) and bool(np.all(np.isfinite(value)))
 
 
 def is_delayed(graph: Graph, name: str) -> bool:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from spikeloom.compiler.kernels.filters import Alpha, Lowpass, Resonance, filter_sections
 
 

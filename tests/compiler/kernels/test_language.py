@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from spikeloom.compiler.errors import KernelError, RangeError
 from spikeloom.compiler.kernels.code import Parameter as Register
 from spikeloom.compiler.kernels.code import signed_bits
@@ -171,7 +172,7 @@ def _kernel(step, **members):
     ("step", "members", "message"),
     [
         (lambda self, s, x, dt: (x if x > 0 else -x, {}), {}, "`if`.*select"),
-        (lambda self, s, x, dt: (x + self.a, {}), {"a": Parameter()}, "wrap it: scaled"),
+        (lambda self, s, x, dt: (x + self.a, {}), {"a": Parameter()}, "wrap it in scaled"),
         (lambda self, s, x, dt: (x, {"y": x}), {}, "returns the states"),
         (lambda self, s, x, dt: ("x", {}), {}, "not a traced value"),
         (lambda self, s, x, dt: (x * x, {}), {"emits": "events"}, "must be whole"),

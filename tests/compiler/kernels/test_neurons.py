@@ -3,6 +3,7 @@
 import nengo
 import numpy as np
 import pytest
+
 from spikeloom.compiler.kernels.neurons import LIF, RectifiedLinear, SpikingRectifiedLinear
 from spikeloom.compiler.machine import Machine
 from spikeloom.sim.evaluate import evaluate
