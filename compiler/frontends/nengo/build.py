@@ -1,0 +1,440 @@
+"""From placed operators to the Graph and the host's plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import networkx as nx
+import numpy as np
+import scipy.sparse as sp
+from nengo.builder.neurons import SimNeurons
+from nengo.builder.operator import Operator
+from nengo.builder.processes import SimProcess
+from nengo.builder.signal import Signal
+
+from ...errors import GraphError
+from ...graph import Graph, Input, Observation, Population, Vector
+from .kernels import output_unit
+from .linear import constant_part, elements
+from .names import Names
+from .placement import Placement
+from .plan import Action, HostPlan, Receive, Run, Send
+
+Pieces = dict[Signal, list[np.ndarray]]
+Dependencies = dict[Operator, set[Operator]]
+
+
+def build(
+    placement: Placement, dependencies: Dependencies, make_names: type[Names], label: str
+) -> tuple[Graph, HostPlan]:
+    """The Graph of the chip's part, and what the host does.
+
+    A base signal becomes one node. Only where that would close a circle within a step (two slices
+    of a signal of which one depends on the other) the signal is split into the parts that the
+    operators tell apart.
+
+    Parameters
+    ----------
+    placement : Placement
+    dependencies : dict of Operator -> set of Operator
+        Which operators must come after each, as `operator_dependency_graph` gives it.
+    make_names : type
+        Makes the `Names` from a model.
+    label : str
+        Name of the Graph.
+    """
+    pieces: Pieces = {}
+    while True:
+        builder = Builder(placement, dependencies, make_names(placement.model), label, pieces)
+        circle = builder.circle()
+        if not circle:
+            return builder.graph, builder.plan
+        split = {s: _atoms(placement, s) for s in circle if s not in pieces}
+        if not split:
+            name = builder.names.of_signal(circle[0])
+            raise GraphError(f"{label}: {name} depends on itself within one step; add a synapse")
+        pieces.update(split)
+
+
+class Builder:
+    """Makes the Graph for one way of cutting signals into pieces."""
+
+    def __init__(
+        self,
+        placement: Placement,
+        dependencies: Dependencies,
+        names: Names,
+        label: str,
+        pieces: Pieces,
+    ) -> None:
+        self.placement = placement
+        self.names = names
+        self.pieces = pieces
+        self.graph = Graph(label, placement.model.dt)
+        self.plan = HostPlan()
+        self._sources: dict[Signal, list[tuple[str, np.ndarray]]] = {}
+        self._targets: dict[Signal, list[tuple[str, np.ndarray]]] = {}
+        self._outputs: dict[Signal, list[str]] = {}
+        self._states: dict[Signal, tuple[str, str]] = {}
+        self._signal_of: dict[str, Signal] = {}
+        self._offsets: dict[Signal, np.ndarray] = {}
+        self._observed: dict[tuple[str, str], str] = {}
+        ordered = [op for op in placement.operators if op in placement.chip]
+        self._currents = {op.J.base: op for op in ordered if isinstance(op, SimNeurons)}
+        for op in ordered:
+            if isinstance(op, SimNeurons):
+                self._add_neurons(op)
+            elif isinstance(op, SimProcess):
+                self._add_synapse(op)
+        touched = [_target(op) for op in ordered if not isinstance(op, (SimNeurons, SimProcess))]
+        touched += list(self._currents)
+        for base in dict.fromkeys(touched):
+            self._add_sum(base)
+        for op in ordered:
+            source = placement.maps[op].source if op in placement.maps else None
+            source = op.input.base if isinstance(op, SimProcess) else source
+            if source is not None and source not in self._sources:
+                self._add_inputs(source, source, self._read_on_chip(source))
+        for op in ordered:
+            self._add_edges(op)
+        self._make_plan(dependencies)
+
+    # -- nodes -------------------------------------------------------------------------------
+
+    def _name(self, base: Signal, node_type: type, suffix: str = "", **kwargs: object) -> str:
+        origin = self.names.of_signal(base)
+        name = self.names.unique(origin + suffix)
+        self.graph.add(node_type(name=name, origin=origin, **kwargs))
+        self._signal_of[name] = base
+        return name
+
+    def _add_neurons(self, op: SimNeurons) -> None:
+        kernel = self.placement.neurons[op]
+        name = self._name(
+            op.output.base,
+            Population,
+            size=op.output.size,
+            kernel=kernel,
+            bias=np.zeros(op.output.size),
+            initial={
+                state: np.asarray(signal.initial_value, dtype=float).copy()
+                for state, signal in op.state.items()
+            },
+            output_unit=output_unit(op, self.placement.model.dt),
+        )
+        self._sources[op.output.base] = [(name, np.arange(op.output.size))]
+        self._outputs[op.output.base] = [name]
+        self._targets[op.J.base] = [(name, np.arange(op.J.size))]
+        for state, signal in op.state.items():
+            self._states[signal.base] = (name, state)
+        node = self.graph[name]
+        if kernel.emits == "value":
+            node.limit = _rate_limit(self.names.owner(op.output.base), self.placement)
+
+    def _add_synapse(self, op: SimProcess) -> None:
+        base = op.output.base
+        sections = []
+        for i, kernel in enumerate(self.placement.sections[op]):
+            name = self._name(
+                base,
+                Population,
+                f".{i + 1}" if len(self.placement.sections[op]) > 1 else "",
+                size=base.size,
+                kernel=kernel,
+                bias=np.zeros(base.size),
+                initial={s: np.zeros(base.size) for s in kernel.state_units(self.graph.dt)},
+            )
+            sections.append(name)
+        self._outputs[base] = sections
+        if len(sections) > 1:
+            total = self._name(base, Vector, size=base.size, bias=np.zeros(base.size))
+            for name in sections:
+                self.graph.connect(name, total, sp.eye_array(base.size, format="csr"))
+            self._sources[base] = [(total, np.arange(base.size))]
+        else:
+            self._sources[base] = [(sections[0], np.arange(base.size))]
+
+    def _add_sum(self, base: Signal) -> None:
+        placement = self.placement
+        own, foreign = self._written(base, True), self._written(base, False)
+        read = self._read_on_chip(base)
+        if not own.any() and foreign.any() and base not in self._currents:
+            return  # the host's alone: an Input is made where it is read
+        constant = constant_part(placement.constant_ops(base), base.size)
+        constant[foreign & ~own] = 0.0
+        if base in self._currents and base not in self._sources and not read.any():
+            name = self._targets[base][0][0]
+            self.graph[name].bias = constant
+        else:
+            if not read.any() and foreign.any() and base not in self._currents:
+                constant = np.zeros(base.size)
+            targets = []
+            for i, piece in enumerate(self._cut(base)):
+                suffix = f"[{i}]" if base in self.pieces else ""
+                name = self._name(
+                    base, Vector, suffix, size=len(piece), bias=constant[piece].copy()
+                )
+                targets.append((name, piece))
+            for name, _ in self._targets.get(base, []):
+                for vector, piece in targets:
+                    self.graph.connect(vector, name, _selection(np.arange(base.size), piece))
+            self._sources[base] = self._targets[base] = targets
+        if foreign.any() and (read.any() or base in self._currents):
+            self._offsets[base] = constant
+            targets = self._targets[base]
+            for name, piece in self._add_inputs(base, None, foreign):
+                for target, into in targets:
+                    matrix = _selection(into, piece)
+                    if matrix.nnz:
+                        self.graph.connect(name, target, matrix)
+
+    def _add_inputs(
+        self, base: Signal, source_for: Signal | None, wanted: np.ndarray
+    ) -> list[tuple[str, np.ndarray]]:
+        """Inputs for the `wanted` (bool) elements of a base signal."""
+        found = []
+        for i, piece in enumerate(self._cut(base)):
+            part = piece[wanted[piece]]
+            if len(part):
+                suffix = (".host" if source_for is None else "") + (
+                    f"[{i}]" if base in self.pieces else ""
+                )
+                name = self._name(base, Input, suffix, size=len(part))
+                offset = self._offsets[base][part] if base in self._offsets else None
+                if offset is not None and not offset.any():
+                    offset = None
+                self.plan.actions.append(Send(name, base, part, offset))
+                found.append((name, part))
+        if source_for is not None:
+            self._sources[source_for] = found
+        return found
+
+    def _cut(self, base: Signal) -> list[np.ndarray]:
+        return self.pieces.get(base, [np.arange(base.size)])
+
+    def _written(self, base: Signal, chip: bool) -> np.ndarray:
+        """(size,) bool: what operators on the chip (or on the host alone) write, but constants."""
+        mask = np.zeros(base.size, dtype=bool)
+        for op in self.placement.varying(base):
+            if (op in self.placement.chip) == chip:
+                for signal in op.sets + op.incs:
+                    if signal.base is base:
+                        mask[_touched(op, signal)] = True
+        return mask
+
+    def _read_on_chip(self, base: Signal) -> np.ndarray:
+        """(size,) bool: what operators on the chip read, apart from a neuron's own current."""
+        mask = np.zeros(base.size, dtype=bool)
+        for op in self.placement.readers[base]:
+            if op not in self.placement.chip or isinstance(op, SimNeurons):
+                continue
+            if isinstance(op, SimProcess):
+                mask[elements(op.input).ravel()] = True
+            elif op in self.placement.maps and self.placement.maps[op].source is base:
+                mask[self.placement.maps[op].cols] = True
+        return mask
+
+    # -- edges -------------------------------------------------------------------------------
+
+    def _add_edges(self, op: Operator) -> None:
+        placement = self.placement
+        if isinstance(op, SimProcess):
+            wanted = elements(op.input).ravel()
+            source = op.input.base
+            for name in self._outputs[op.output.base]:
+                if placement.constant(source):
+                    value = np.asarray(source.initial_value, dtype=float).ravel()
+                    self.graph[name].bias = value[wanted]
+                    continue
+                for node, held in self._sources[source]:
+                    matrix = _selection(wanted, held)
+                    if matrix.nnz:
+                        self.graph.connect(node, name, matrix, self.names.of_signal(source))
+        elif op in placement.maps:
+            linear = placement.maps[op]
+            for target, rows in self._targets.get(linear.target, []):
+                for node, cols in self._sources[linear.source]:
+                    block = linear.matrix(rows, cols)
+                    if block is not None:
+                        self.graph.connect(node, target, block, str(op.tag or ""))
+
+    # -- the host's part ---------------------------------------------------------------------
+
+    def _make_plan(self, dependencies: Dependencies) -> None:
+        placement, plan = self.placement, self.plan
+        runs = {op: Run(op) for op in placement.operators if op in placement.host}
+        sends, plan.actions = plan.sends, []
+        receives = list(self._receives())
+        before: dict[Action, list[Action]] = {a: [] for a in [*runs.values(), *sends, *receives]}
+        for op, followers in dependencies.items():
+            if op in runs:
+                for follower in followers:
+                    if follower in runs:
+                        before[runs[follower]].append(runs[op])
+        for action in [*sends, *receives]:
+            if isinstance(action, Receive) and action.at_end:
+                continue
+            for op in placement.writers[action.signal]:
+                if op in runs and _overlap(op, op.sets + op.incs, action):
+                    before[action].append(runs[op])
+            if isinstance(action, Send):
+                for op in placement.updaters[action.signal]:
+                    if op in runs and _overlap(op, op.updates, action):
+                        before[runs[op]].append(action)
+            else:
+                for op in placement.readers[action.signal]:
+                    if op in runs and _overlap(op, op.reads, action):
+                        before[runs[op]].append(action)
+        order = nx.DiGraph()
+        order.add_nodes_from(before)
+        order.add_edges_from((a, b) for b, earlier in before.items() for a in earlier)
+        rank = {action: i for i, action in enumerate([*runs.values(), *sends, *receives])}
+        self._order = order
+        if nx.is_directed_acyclic_graph(order):
+            plan.actions = list(nx.lexicographical_topological_sort(order, key=rank.__getitem__))
+            plan.actions.sort(key=lambda a: isinstance(a, Receive) and a.at_end)
+        plan.before = before
+        for send in sends:
+            self.graph[send.name].requires = {
+                self.graph.observations[name].node
+                for a in nx.ancestors(order, send)
+                if isinstance(a, Receive)
+                for name in a.names
+            }
+
+    def _receives(self) -> Iterator[Receive]:
+        """What the host must read from the chip, for its operators and for the probes."""
+        placement = self.placement
+        for base in dict.fromkeys([*self._states, *self._targets, *self._outputs]):
+            wanted = np.zeros(base.size, dtype=bool)
+            in_step = False
+            if base not in self._states and placement.known(base):
+                continue
+            for op in placement.readers[base]:
+                if op in placement.host:
+                    for signal in op.reads:
+                        if signal.base is base:
+                            wanted[elements(signal).ravel()] = True
+                    in_step = True
+            for probe in placement.model.probes:
+                signal = placement.model.sig[probe]["in"]
+                if signal.base is base:
+                    wanted[elements(signal).ravel()] = True
+            if not wanted.any():
+                continue
+            if base in self._states:
+                node, state = self._states[base]
+                yield self._receive(base, [(node, state)], np.arange(base.size), not in_step)
+            elif base in self._outputs:
+                nodes = [(name, "output") for name in self._outputs[base]]
+                delayed = self.graph[nodes[0][0]].kernel.delayed
+                everything = np.arange(base.size)
+                yield self._receive(base, nodes, everything, delayed or not in_step)
+            elif base in self._currents and base not in self._sources:
+                nodes = [(self._targets[base][0][0], "input")]
+                yield self._receive(base, nodes, np.arange(base.size), not in_step)
+            else:
+                own, foreign = self._written(base, True), self._written(base, False)
+                adds = foreign.any() and not self._read_on_chip(base).any()
+                for node, piece in self._targets[base]:
+                    if adds and not own[piece].any():
+                        continue
+                    if wanted[piece].any():
+                        yield self._receive(base, [(node, "output")], piece, not in_step, adds)
+
+    def _receive(
+        self,
+        base: Signal,
+        nodes: list[tuple[str, str]],
+        numbers: np.ndarray,
+        at_end: bool,
+        adds: bool = False,
+    ) -> Receive:
+        names = []
+        for node, what in nodes:
+            if (node, what) not in self._observed:
+                name = node if what == "output" else self.names.unique(f"{node}.{what}")
+                self._observed[node, what] = name
+                self.graph.observe(Observation(name, node, what, self.names.of_signal(base)))
+            names.append(self._observed[node, what])
+        return Receive(tuple(names), base, numbers, bool(adds), at_end)
+
+    # -- circles -----------------------------------------------------------------------------
+
+    def circle(self) -> list[Signal]:
+        """Base signals that depend on themselves within a step, directly or by way of the host."""
+        steps = nx.DiGraph(self._order)
+        for u, v in self.graph.nx.edges():
+            node = self.graph[u]
+            if not (isinstance(node, Population) and node.kernel.delayed):
+                steps.add_edge(u, v)
+        for action in list(self._order):
+            if isinstance(action, Send):
+                steps.add_edge(action, action.name)
+            elif isinstance(action, Receive) and not action.at_end:
+                for name in action.names:
+                    steps.add_edge(self.graph.observations[name].node, action)
+        found: dict[Signal, None] = {}
+        for group in nx.strongly_connected_components(steps):
+            first = next(iter(group))
+            if len(group) == 1 and not steps.has_edge(first, first):
+                continue
+            for member in group:
+                if isinstance(member, (Send, Receive)):
+                    found[member.signal] = None
+                elif isinstance(member, str) and not isinstance(self.graph[member], Population):
+                    found[self._signal_of[member]] = None
+        return [base for base in found if base not in self._currents]
+
+
+def _target(op: Operator) -> Signal:
+    return (op.sets + op.incs + op.updates)[0].base
+
+
+def _touched(op: Operator, signal: Signal) -> np.ndarray:
+    numbers = elements(signal)
+    dst_slice = getattr(op, "dst_slice", None)
+    return (numbers if dst_slice is None else numbers[dst_slice]).ravel()
+
+
+def _overlap(op: Operator, signals: list[Signal], action: Send | Receive) -> bool:
+    return any(
+        signal.base is action.signal
+        and np.isin(elements(signal).ravel(), action.elements, assume_unique=True).any()
+        for signal in signals
+    )
+
+
+def _selection(rows: np.ndarray, cols: np.ndarray) -> sp.csr_array:
+    """Matrix that picks the elements `rows` out of a vector that holds the elements `cols`."""
+    place = {int(c): i for i, c in enumerate(cols)}
+    found = [(r, place[int(e)]) for r, e in enumerate(rows) if int(e) in place]
+    r, c = zip(*found, strict=True) if found else ((), ())
+    entries = (np.ones(len(found)), (np.array(r, dtype=int), np.array(c, dtype=int)))
+    return sp.csr_array(sp.coo_array(entries, shape=(len(rows), len(cols))))
+
+
+def _atoms(placement: Placement, base: Signal) -> list[np.ndarray]:
+    """The parts of a base signal that no operator's view divides further."""
+    label = np.zeros(base.size, dtype=np.int64)
+    views = [
+        _touched(op, s) if s in op.sets + op.incs else elements(s).ravel()
+        for table in (placement.writers, placement.updaters, placement.readers)
+        for op in table[base]
+        for s in op.all_signals
+        if s.base is base
+    ]
+    for view in views:
+        inside = np.zeros(base.size, dtype=np.int64)
+        inside[view] = 1
+        _, label = np.unique(label * 2 + inside, return_inverse=True)
+    return [np.flatnonzero(label == k) for k in range(int(label.max()) + 1)]
+
+
+def _rate_limit(owner: object, placement: Placement) -> float | None:
+    """Assumed largest current of rate neurons: four times that at the radius."""
+    ensemble = getattr(owner, "ensemble", None)
+    built = placement.model.params.get(ensemble)
+    if built is None or built.gain is None:
+        return None
+    return 4.0 * float(np.max(np.abs(built.gain) + np.abs(built.bias)))

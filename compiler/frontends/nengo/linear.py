@@ -1,0 +1,209 @@
+"""Nengo's linear operators as sparse matrices between base signals.
+
+A signal is either a base, which owns memory, or a view of one. Everything here is said in flat
+(row-major) element numbers of the base, so that slices, strides and reshapes need no cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from nengo.builder.operator import BsrDotInc, Copy, DotInc, ElementwiseInc, Reset
+from nengo.builder.signal import Signal
+from nengo.builder.transforms import GeneralConvInc, conv2d, conv2d_gradx, conv2d_groups
+from nengo.transforms import SparseMatrix
+
+LINEAR = (Copy, ElementwiseInc, DotInc, GeneralConvInc)
+"""Operators that are a matrix times one signal if their other operand is constant."""
+
+_BATCH_ELEMENTS = 1 << 24
+"""Largest array (in elements) that unrolling a convolution may make at a time."""
+
+
+def elements(signal: Signal) -> np.ndarray:
+    """Flat element numbers of `signal` in its base, in the shape of `signal` (int64)."""
+    base = signal.base
+    numbers = np.arange(base.size, dtype=np.int64)
+    if signal is base:
+        return numbers.reshape(base.shape)
+    return np.ndarray(
+        shape=signal.shape,
+        dtype=np.int64,
+        buffer=numbers,
+        offset=signal.elemoffset * 8,
+        strides=tuple(stride * 8 for stride in signal.elemstrides),
+    ).copy()
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """``target[rows] (+)= matrix entries * source[cols]``, in elements of the two bases.
+
+    Attributes
+    ----------
+    source, target : Signal
+        Base signals.
+    rows, cols : (n,) int64 ndarray
+    data : (n,) float64 ndarray
+        Entries at the same place add up.
+    """
+
+    source: Signal
+    target: Signal
+    rows: np.ndarray
+    cols: np.ndarray
+    data: np.ndarray
+
+    def matrix(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray | sp.csr_array | None:
+        """The part between some elements of the target and some of the source.
+
+        Parameters
+        ----------
+        rows, cols : int64 ndarray
+            Elements of target and source, in the order wanted, without repetition.
+
+        Returns
+        -------
+        (len(rows), len(cols)) ndarray or csr_array, or None if no entry lies there
+        """
+        row_of = np.full(self.target.size, -1)
+        row_of[rows] = np.arange(len(rows))
+        col_of = np.full(self.source.size, -1)
+        col_of[cols] = np.arange(len(cols))
+        r, c = row_of[self.rows], col_of[self.cols]
+        inside = (r >= 0) & (c >= 0)
+        if not inside.any():
+            return None
+        shape = (len(rows), len(cols))
+        matrix = sp.csr_array(
+            sp.coo_array((self.data[inside], (r[inside], c[inside])), shape=shape)
+        )
+        return matrix.toarray() if matrix.nnz * 4 >= shape[0] * shape[1] else matrix
+
+
+def operands(op: object) -> tuple[Signal | None, Signal]:
+    """``(matrix, source)``: the constant and the varying operand of a linear operator.
+
+    For an `ElementwiseInc` the first operand counts as the matrix.
+    """
+    if isinstance(op, Copy):
+        return None, op.src
+    if isinstance(op, GeneralConvInc):
+        return op.W, op.X
+    return op.A, op.X
+
+
+def linear_map(op: object, source: Signal) -> LinearMap | None:
+    """What a linear operator adds to its target, as a function of the operand `source`.
+
+    The other operand is taken at its initial value. Returns None where the operator is not a plain
+    matrix product of these shapes.
+    """
+    if isinstance(op, Copy):
+        src, dst = elements(op.src), elements(op.dst)
+        if op.src_slice is not None:
+            src = src[op.src_slice]
+        if op.dst_slice is not None:
+            dst = dst[op.dst_slice]
+        rows, cols = dst.ravel(), np.broadcast_to(src, dst.shape).ravel()
+        return LinearMap(op.src.base, op.dst.base, rows, cols, np.ones(rows.size))
+    if isinstance(op, ElementwiseInc):
+        other = op.X if source is op.A else op.A
+        dst = elements(op.Y)
+        cols = np.broadcast_to(elements(source), dst.shape).ravel()
+        data = np.broadcast_to(np.asarray(other.initial_value, dtype=float), dst.shape)
+        return LinearMap(source.base, op.Y.base, dst.ravel(), cols, data.ravel().copy())
+    matrix = _dense_or_sparse(op)
+    src, dst = elements(op.X).ravel(), elements(op.Y).ravel()
+    if matrix.ndim != 2:
+        if matrix.size == 1 and src.size == dst.size:
+            data = np.full(src.size, float(np.asarray(matrix).reshape(())))
+            return LinearMap(op.X.base, op.Y.base, dst, src, data)
+        matrix = np.asarray(matrix).reshape(1, -1)
+    if matrix.shape != (dst.size, src.size):
+        return None
+    entries = sp.coo_array(matrix)
+    return LinearMap(op.X.base, op.Y.base, dst[entries.row], src[entries.col], entries.data)
+
+
+def _dense_or_sparse(op: object) -> np.ndarray | sp.coo_array:
+    if isinstance(op, GeneralConvInc):
+        return convolution_matrix(op)
+    value = op.A.initial_value
+    if isinstance(op, BsrDotInc):
+        return sp.coo_array(sp.bsr_matrix((value, op.indices, op.indptr)))
+    if isinstance(value, SparseMatrix):
+        rows, cols = value.indices.T
+        return sp.coo_array((value.data.astype(float), (rows, cols)), shape=value.shape)
+    if sp.issparse(value):
+        return sp.coo_array(value)
+    return np.asarray(value, dtype=float)
+
+
+def convolution_matrix(op: GeneralConvInc) -> sp.csr_array:
+    """The convolution of `op` unrolled: (output elements, input elements) csr_array."""
+    conv = op.conv
+    kernel = np.asarray(op.W.initial_value, dtype=float)
+    stride, pad = conv.strides, conv.padding.upper()
+    inputs, outputs = conv.input_shape, conv.output_shape
+    spatial = outputs.spatial_shape
+    if conv.dimensions == 1:
+        kernel, stride, spatial = kernel[None], (1, *stride), (1, *spatial)
+    window = int(np.prod(kernel.shape[:2])) * inputs.n_channels
+    widest = max(int(np.prod(spatial)), int(np.prod(inputs.spatial_shape))) * window
+    batch = max(1, _BATCH_ELEMENTS // max(widest, 1))
+    blocks = []
+    for start in range(0, inputs.size, batch):
+        n = min(batch, inputs.size - start)
+        x = np.zeros((n, inputs.size))
+        x[np.arange(n), start + np.arange(n)] = 1.0
+        x = x.reshape((n, *inputs.shape))
+        if not conv.channels_last:
+            x = np.moveaxis(x, 1, -1)
+        if conv.dimensions == 1:
+            x = x[:, None]
+        x = np.ascontiguousarray(x)
+        if op.is_transpose:
+            y = conv2d_gradx(kernel, x, xsize=spatial, pad=pad, stride=stride)
+        elif conv.groups == 1:
+            y = conv2d(x, kernel, pad=pad, stride=stride)
+        else:
+            y = conv2d_groups(x, kernel, pad=pad, stride=stride)
+        y = y.reshape((n, *outputs.spatial_shape, outputs.n_channels))
+        if not conv.channels_last:
+            y = np.moveaxis(y, -1, 1)
+        blocks.append(sp.csr_array(y.reshape(n, -1)))
+    return sp.csr_array(sp.vstack(blocks).T)
+
+
+def constant_part(ops: list, size: int) -> np.ndarray:
+    """What operators with only constant operands leave in a base signal of `size` elements.
+
+    Parameters
+    ----------
+    ops : list of `Reset` and linear operators
+        All must write that base; sets are applied before increments.
+    size : int
+
+    Returns
+    -------
+    (size,) float64 ndarray
+        Zero where nothing is written.
+    """
+    value = np.zeros(size)
+    for op in sorted(ops, key=lambda op: len(op.incs)):
+        if isinstance(op, Reset):
+            value[elements(op.dst).ravel()] = op.value
+            continue
+        _, source = operands(op)
+        part = linear_map(op, source)
+        if part is None:
+            continue
+        x = np.asarray(source.base.initial_value, dtype=float).ravel()
+        if op.sets:
+            value[part.rows] = part.data * x[part.cols]
+        else:
+            np.add.at(value, part.rows, part.data * x[part.cols])
+    return value

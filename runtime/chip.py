@@ -1,0 +1,234 @@
+"""A Program on an engine, spoken to in floats and in the names of the Graph."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from ..compiler.compile import widened
+from ..compiler.errors import InputError
+from ..compiler.graph import Graph
+from ..compiler.instructions import Map
+from ..compiler.program import Program
+from ..sim.engine import Engine
+
+
+logger = logging.getLogger(__name__)
+
+
+class Chip(Protocol):
+    """What the host sees of the chip: vectors of floats by name, phases, steps."""
+
+    phases: int
+
+    def input_phase(self, name: str) -> int:
+        """The phase before which an input must be written."""
+
+    def output_phase(self, name: str) -> int:
+        """The phase after which an observation can be read."""
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Write an input, (size,) float64."""
+
+    def step(self, phase: int) -> None:
+        """Run one phase."""
+
+    def read(self, name: str) -> np.ndarray:
+        """Read an observation, (size,) float64."""
+
+    def run(
+        self, steps: int, inputs: Mapping[str, np.ndarray], record: Iterable[str]
+    ) -> dict[str, np.ndarray]:
+        """Run whole steps with recorded inputs, (steps, size) each; returns the same of outputs."""
+
+    def reset(self) -> None:
+        """Go back to the initial state."""
+
+    def saturations(self) -> dict[str, int]:
+        """How often each population was limited by its format since the last reset."""
+
+
+class ProgramChip:
+    """`Chip` that lowers a Graph, and lowers it again when an input leaves its range.
+
+    Parameters
+    ----------
+    graph : Graph
+        Inputs without a limit get the assumed one.
+    compile : callable
+        ``compile(graph)`` gives a Program.
+    make_engine : callable
+        ``make_engine(program)`` gives an engine with the Program loaded.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        compile: Callable[[Graph], Program],
+        make_engine: Callable[[Program], Engine],
+    ) -> None:
+        self.graph = graph
+        self._compile = compile
+        self._make_engine = make_engine
+        self._counted: Counter[str] = Counter()
+        self._step_start: dict[str, np.ndarray] | None = None
+        self._next_phase = 0
+        self._load(compile(graph))
+
+    def _load(self, program: Program) -> None:
+        self.program = program
+        self.engine = self._make_engine(program)
+        self.phases = len(program.phases)
+        largest = (1 << (program.machine.value_bits - 1)) - 1
+        self._limit = {n: largest * 2.0**-p.fraction for n, p in program.inputs.items()}
+        self._scale = {n: 2.0**p.fraction for n, p in program.inputs.items()}
+        self._unit = {n: p.unit for n, p in program.outputs.items()}
+        self._late = any(p.phase > 0 for p in program.inputs.values())
+        self._written: dict[str, np.ndarray] = {}
+        self._values: dict[str, np.ndarray] = {}
+
+    def input_phase(self, name: str) -> int:
+        """The phase before which an input must be written."""
+        return self.program.inputs[name].phase
+
+    def output_phase(self, name: str) -> int:
+        """The phase after which an observation can be read."""
+        return self.program.outputs[name].phase
+
+    def _check(self, name: str, values: np.ndarray) -> float:
+        largest = float(np.max(np.abs(values), initial=0.0))
+        if not math.isfinite(largest):
+            raise InputError(
+                f"{self.graph[name].origin}: the chip is given a value that is not finite; "
+                "check what the node or process returns"
+            )
+        return largest
+
+    def _integers(self, name: str, values: np.ndarray) -> np.ndarray:
+        return np.rint(values * self._scale[name]).astype(np.int64)
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Write an input; if it does not fit its format, the Graph is lowered anew for it.
+
+        Raises
+        ------
+        InputError
+            A value is not finite.
+        """
+        largest = self._check(name, values)
+        if largest > self._limit[name]:
+            self._widen({name: largest})
+        integers = self._integers(name, values)
+        self._values[name] = values
+        held = self._written.get(name)
+        if held is None or not np.array_equal(held, integers):
+            self.engine.write(name, integers)
+            self._written[name] = integers
+
+    def step(self, phase: int) -> None:
+        """Run one phase."""
+        if phase == 0 and self._late:
+            self._step_start = self._memories()
+        self.engine.step(phase)
+        self._next_phase = (phase + 1) % self.phases
+
+    def read(self, name: str) -> np.ndarray:
+        """Read an observation, (size,) float64."""
+        return self.engine.read(name) * self._unit[name]
+
+    def run(
+        self, steps: int, inputs: Mapping[str, np.ndarray], record: Iterable[str]
+    ) -> dict[str, np.ndarray]:
+        """Run whole steps; an input that does not change is written once only."""
+        largest = {name: self._check(name, values) for name, values in inputs.items()}
+        needed = {name: value for name, value in largest.items() if value > self._limit[name]}
+        if needed:
+            self._widen(needed)
+        varying = {}
+        for name, values in inputs.items():
+            integers = self._integers(name, values)
+            if (integers == integers[0]).all():
+                self.engine.write(name, integers[0])
+            else:
+                varying[name] = integers
+            self._written[name] = integers[-1]
+            self._values[name] = values[-1]
+        found = self.engine.run(steps, varying, list(record))
+        return {name: values * self._unit[name] for name, values in found.items()}
+
+    def reset(self) -> None:
+        """Go back to the Program's initial memories."""
+        self.engine.reset()
+        self._counted.clear()
+        self._written, self._values = {}, {}
+        self._next_phase = 0
+
+    def saturations(self) -> dict[str, int]:
+        """How often each population was limited by its format since the last reset."""
+        return dict(self._counted + Counter(self.engine.saturations()))
+
+    # -- carrying a running state over to other formats --------------------------------------
+
+    def _widen(self, needed: dict[str, float]) -> None:
+        """Lower the Graph for inputs as large as `needed`, and go on from where the engine is."""
+        limits = {}
+        for name, value in needed.items():
+            limit = self._limit[name]
+            while limit < value:
+                limit *= 2
+            limits[name] = limit
+            logger.warning(
+                "%s reached %.4g, outside its assumed range of %.4g: compiled again for %.4g; "
+                "give its range with ranges={...} to avoid this",
+                self.graph[name].origin,
+                value,
+                self._limit[name],
+                limit,
+            )
+        self.graph = widened(self.graph, limits)
+        old, values = self.program, self._values
+        memories = self._step_start if self._next_phase else self._memories()
+        assert memories is not None
+        self._counted.update(self.engine.saturations())
+        self._load(self._compile(self.graph))
+        self._adopt(old, memories)
+        for name, held in values.items():
+            self.write(name, held)
+        for phase in range(self._next_phase):
+            self.engine.step(phase)
+
+    def _memories(self) -> dict[str, np.ndarray]:
+        """What lasts from step to step: copies of the memories ``value`` and ``state``."""
+        return {name: self.engine.memory(name) for name in ("value", "state")}
+
+    def _adopt(self, program: Program, memories: dict[str, np.ndarray]) -> None:
+        """Take over the states and values of `program`, another one of the same Graph."""
+        value, state = self.engine.memory("value"), self.engine.memory("state")
+        theirs = {i.population: i for i in program.instructions if isinstance(i, Map)}
+        largest = (1 << (self.program.machine.value_bits - 1)) - 1
+        for own in self.program.instructions:
+            if not isinstance(own, Map):
+                continue
+            other = theirs[own.population]
+            now, was = (p.populations[own.population] for p in (self.program, program))
+            for slot, port in enumerate(self.program.kernels[own.kernel].states):
+                moved = memories["state"][slot, other.state : other.state + own.length]
+                state[slot, own.state : own.state + own.length] = _rescaled(
+                    moved, was.state_units[slot] / now.state_units[slot], port.lo, port.hi
+                )
+            if own.list < 0:
+                moved = memories["value"][other.target : other.target + own.length]
+                value[own.target : own.target + own.length] = _rescaled(
+                    moved, was.output_unit / now.output_unit, -largest - 1, largest
+                )
+        self.engine.load_memory("value", value)
+        self.engine.load_memory("state", state)
+
+
+def _rescaled(integers: np.ndarray, ratio: float, lo: int, hi: int) -> np.ndarray:
+    return np.clip(np.rint(integers * ratio), lo, hi).astype(np.int64)

@@ -1,0 +1,356 @@
+"""The host's part of each step, interleaved with the chip's phases.
+
+Two ways lead to the same numbers. *Lockstep* does one step after the other, each action as soon as
+what it needs is there. *Ahead* is possible where nothing that the chip reads depends on what it
+writes: then the host's part in front of the chip is run for a block of steps, the chip runs them
+in one call, and the host's part behind it follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
+
+from ..compiler.frontends.nengo import Conversion, Receive, Run, Send
+from .chip import Chip
+
+Step = Callable[[], None]
+
+BLOCK = 1000
+"""Steps run ahead at most."""
+
+BLOCK_ELEMENTS = 1 << 24
+"""Largest number of elements that a block's records may have together."""
+
+
+def is_function(op: Operator) -> bool:
+    """Whether an operator calls code of the user's, which may have effects elsewhere."""
+    if isinstance(op, SimPyFunc):
+        return True
+    subject = getattr(op, "process", None) or getattr(op, "neurons", None) or op
+    return not type(subject).__module__.startswith("nengo.")
+
+
+class Host:
+    """Runs a `HostPlan` together with a chip.
+
+    Parameters
+    ----------
+    conversion : Conversion
+    chip : Chip or None
+        None if the network has no part on the chip.
+    signals : nengo SignalDict
+        The host's signals.
+    steps : dict of Operator -> callable
+        What the operators' ``make_step`` returned.
+    record : callable
+        Called after each step of the lockstep way, to store the probes' samples.
+    record_block : callable
+        ``record_block(first, found)`` stores the samples of a block of steps, numbered from
+        `first` on; `found` maps base signals to their values, (steps, size) float64.
+    """
+
+    def __init__(
+        self,
+        conversion: Conversion,
+        chip: Chip | None,
+        signals: Any,
+        steps: dict[Operator, Step],
+        record: Step,
+        record_block: Callable[[int, dict[Any, np.ndarray]], None],
+    ) -> None:
+        self.conversion = conversion
+        self.plan = conversion.plan
+        self.signals = signals
+        self.steps = steps
+        self._record = record
+        self._record_block = record_block
+        self._clock = [op for op in conversion.order if isinstance(op, TimeUpdate)]
+        self._static = self._find_static()
+        self._flat: dict[Any, np.ndarray] = {}
+        for action in self.plan.actions:
+            if not isinstance(action, Run) and action.signal not in self._flat:
+                self._flat[action.signal] = signals[action.signal].reshape(-1)
+        self._split()
+        self.connect(chip)
+
+    # -- lockstep ----------------------------------------------------------------------------
+
+    def connect(self, chip: Chip | None) -> None:
+        """Work with this chip from now on (the same Graph, perhaps other formats)."""
+        self.chip = chip
+        phases = chip.phases if chip is not None else 0
+        level: dict[Any, int] = {}
+        stages: list[list[Step]] = [[] for _ in range(phases + 1)]
+        last: list[Step] = []
+        for action in self.plan.actions:
+            earliest = max((level[a] for a in self.plan.before[action]), default=0)
+            if isinstance(action, Run):
+                stages[earliest].append(self.steps[action.operator])
+            elif isinstance(action, Send):
+                earliest = chip.input_phase(action.name)
+                stages[earliest].append(self._sender(action))
+            elif action.at_end:
+                last.append(self._receiver(action))
+            else:
+                ready = max(chip.output_phase(name) for name in action.names)
+                earliest = max(earliest, ready + 1)
+                stages[earliest].append(self._receiver(action))
+            level[action] = earliest
+        self._lockstep: list[Step] = []
+        for phase, stage in enumerate(stages):
+            self._lockstep += stage
+            if phase < phases:
+                self._lockstep.append(lambda phase=phase: chip.step(phase))
+        self._lockstep += last
+
+    def _sender(self, action: Send) -> Step:
+        flat, elements, offset = self._flat[action.signal], action.elements, action.offset
+        write, name = self.chip.write, action.name
+        if offset is None:
+            return lambda: write(name, flat[elements])
+        return lambda: write(name, flat[elements] - offset)
+
+    def _receiver(self, action: Receive) -> Step:
+        flat, elements = self._flat[action.signal], action.elements
+        read, names = self.chip.read, action.names
+        if action.adds:
+
+            def add() -> None:
+                flat[elements] += sum(read(name) for name in names)
+
+            return add
+        if len(names) > 1:
+
+            def total() -> None:
+                flat[elements] = sum(read(name) for name in names)
+
+            return total
+        name = names[0]
+
+        def receive() -> None:
+            flat[elements] = read(name)
+
+        return receive
+
+    def step(self) -> None:
+        """One step."""
+        old = np.seterr(invalid="raise", divide="ignore")
+        try:
+            for function in self._lockstep:
+                function()
+        finally:
+            np.seterr(**old)
+        self._record()
+
+    # -- ahead -------------------------------------------------------------------------------
+
+    def _find_static(self) -> set[Operator]:
+        """Host operators that leave the same constants in each step."""
+        placement = self.conversion.placement
+        return {
+            op
+            for run in self.plan.runs
+            for op in [run.operator]
+            if op.sets + op.incs
+            and all(
+                not placement.varying(s.base) and not placement.updaters[s.base]
+                for s in op.sets + op.incs
+            )
+        }
+
+    def _split(self) -> None:
+        """Divide the host's operators into those in front of the chip and those behind it."""
+        placement = self.conversion.placement
+        runs = {run.operator for run in self.plan.runs} - self._static - set(self._clock)
+        received = {a.signal for a in self.plan.receives}
+        front: set[Operator] = set()
+        self.can_run_ahead = bool(self.plan.sends or self.plan.receives)
+        todo = [a.signal for a in self.plan.sends]
+        seen = set(todo)
+        while todo:
+            base = todo.pop()
+            for op in placement.writers[base] + placement.updaters[base]:
+                if op in runs and op not in front:
+                    front.add(op)
+                    for read in op.reads + op.incs + op.updates:
+                        if read.base not in seen:
+                            seen.add(read.base)
+                            todo.append(read.base)
+        sent = {a.signal for a in self.plan.sends}
+        read_in_front = {s.base for op in front for s in op.reads}
+        if (read_in_front | sent) & received:
+            self.can_run_ahead = False
+        behind = runs - front
+        written_in_front = {s.base for op in front for s in op.sets + op.incs + op.updates}
+        written_behind = {s.base for op in behind for s in op.sets + op.incs + op.updates}
+        if written_in_front & written_behind:
+            self.can_run_ahead = False
+        if any(map(is_function, front)) and any(map(is_function, behind)):
+            self.can_run_ahead = False
+        order = [run.operator for run in self.plan.runs]
+        self._front = [op for op in order if op in front]
+        self._behind = [
+            a
+            for a in self.plan.actions
+            if isinstance(a, Receive) or (isinstance(a, Run) and a.operator in behind)
+        ]
+        self._only_probes = not behind
+        wanted = {s.base for op in behind for s in op.reads} | placement.probed
+        self._bridge = [base for base in dict.fromkeys(written_in_front) if base in wanted]
+        self._updated = {s.base for op in front for s in op.updates}
+        per_step = sum(len(a.elements) for a in self.plan.sends + self.plan.receives)
+        per_step += sum(base.size for base in self._bridge)
+        self._block = max(1, min(BLOCK, BLOCK_ELEMENTS // max(per_step, 1)))
+
+    def run(self, steps: int, progress: Callable[[int], None]) -> None:
+        """Run steps; `progress` is called with the number of steps done since its last call."""
+        if not self.can_run_ahead or steps < 2:
+            for _ in range(steps):
+                self.step()
+                progress(1)
+            return
+        while steps:
+            done = self._run_block(min(steps, self._block))
+            progress(done)
+            steps -= done
+
+    def _set_clock(self, step: int) -> None:
+        """Show step number `step` on the clock."""
+        for op in self._clock:
+            self.signals[op.step][...] = step - 1
+            self.steps[op]()
+
+    def _run_block(self, steps: int) -> int:
+        model = self.conversion.placement.model
+        first = int(self.signals[model.step].item()) + 1
+        start = {base: self.signals[base].copy() for base in self._bridge}
+        inputs, bridge, error = self._run_front(first, steps)
+        if error is not None:
+            steps = len(next(iter(inputs.values())))
+        if steps:
+            record = [name for a in self.plan.receives for name in a.names]
+            found = self.chip.run(steps, inputs, dict.fromkeys(record))
+            if self._only_probes:
+                self._finish_probes(first, steps, found, bridge)
+            else:
+                self._run_behind(first, steps, found, bridge, start)
+        if error is not None:
+            self._set_clock(first + steps)
+            raise error
+        return steps
+
+    def _run_front(
+        self, first: int, steps: int
+    ) -> tuple[dict[str, np.ndarray], dict[Any, np.ndarray], Exception | None]:
+        """Run the part in front of the chip; record what the chip and the part behind it need."""
+        sends = [
+            (np.empty((steps, len(a.elements))), self._flat[a.signal], a) for a in self.plan.sends
+        ]
+        early = [s for s in sends if s[2].signal in self._updated]
+        late = [s for s in sends if s[2].signal not in self._updated]
+        bridge = {base: np.empty((steps, *base.shape)) for base in self._bridge}
+        functions = [self.steps[op] for op in self._front]
+        done, error = 0, None
+        old = np.seterr(invalid="raise", divide="ignore")
+        try:
+            for op in self._static:
+                self.steps[op]()
+            if not self._front:
+                for values, flat, a in sends:
+                    values[:] = flat[a.elements]
+                done = steps
+            for i in range(steps if self._front else 0):
+                self._set_clock(first + i)
+                for values, flat, a in early:
+                    values[i] = flat[a.elements]
+                for function in functions:
+                    function()
+                for values, flat, a in late:
+                    values[i] = flat[a.elements]
+                for base, values in bridge.items():
+                    values[i] = self.signals[base]
+                done = i + 1
+        except Exception as e:
+            error = e
+        finally:
+            np.seterr(**old)
+        inputs = {
+            a.name: values[:done] - (0.0 if a.offset is None else a.offset)
+            for values, _, a in sends
+        }
+        return inputs, {base: values[:done] for base, values in bridge.items()}, error
+
+    def _finish_probes(
+        self,
+        first: int,
+        steps: int,
+        found: dict[str, np.ndarray],
+        bridge: dict[Any, np.ndarray],
+    ) -> None:
+        """Hand a block to the probes without a loop over its steps."""
+        values = {base: block.reshape(steps, -1) for base, block in bridge.items()}
+        for action in self.plan.receives:
+            total = sum(found[name] for name in action.names)
+            base = action.signal
+            if base not in values:
+                values[base] = np.repeat(self._flat[base][None], steps, axis=0)
+            elif base in bridge:
+                values[base] = values[base].copy()
+            if action.adds:
+                values[base][:, action.elements] += total
+            else:
+                values[base][:, action.elements] = total
+            self._flat[base][:] = values[base][-1]
+        self._set_clock(first + steps - 1)
+        self._record_block(first, values)
+
+    def _run_behind(
+        self,
+        first: int,
+        steps: int,
+        found: dict[str, np.ndarray],
+        bridge: dict[Any, np.ndarray],
+        start: dict[Any, np.ndarray],
+    ) -> None:
+        """Run the part behind the chip step by step, with what was recorded."""
+        index = [0]
+
+        def receiver(action: Receive) -> Step:
+            flat, elements = self._flat[action.signal], action.elements
+            total = sum(found[name] for name in action.names)
+
+            def receive() -> None:
+                if action.adds:
+                    flat[elements] += total[index[0]]
+                else:
+                    flat[elements] = total[index[0]]
+
+            return receive
+
+        functions = [
+            receiver(a) if isinstance(a, Receive) else self.steps[a.operator]
+            for a in self._behind
+        ]
+        updated = [base for base in bridge if base in self._updated]
+        plain = [base for base in bridge if base not in self._updated]
+        for base in updated:
+            self.signals[base][...] = start[base]
+        for i in range(steps):
+            index[0] = i
+            self._set_clock(first + i)
+            for base in plain:
+                self.signals[base][...] = bridge[base][i]
+            old = np.seterr(invalid="raise", divide="ignore")
+            try:
+                for function in functions:
+                    function()
+            finally:
+                np.seterr(**old)
+            for base in updated:
+                self.signals[base][...] = bridge[base][i]
+            self._record()
+

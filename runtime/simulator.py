@@ -1,0 +1,264 @@
+"""`Simulator`: a drop-in for `nengo.Simulator` whose neurons run on the chip."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import nengo
+import numpy as np
+from nengo.builder import Model
+from nengo.builder.signal import SignalDict
+from nengo.cache import get_default_decoder_cache
+from nengo.exceptions import SimulatorClosed
+from nengo.utils.numpy import maxint
+from nengo.utils.progress import Progress, ProgressTracker
+
+from ..compiler.compile import lower
+from ..compiler.frontends.nengo import convert
+from ..compiler.graph import Graph
+from ..compiler.machine import Machine
+from ..compiler.program import Program
+from ..sim import create_engine
+from .chip import Chip, ProgramChip
+from .host import Host
+from .probes import Samples, SimulationData
+from .ranges import with_ranges
+from .workshare import WorkShare, share_work
+
+
+class SaturationWarning(UserWarning):
+    """A signal on the chip was limited by its fixed-point format."""
+
+
+class Simulator(nengo.Simulator):
+    """Simulate a Nengo network: neurons, synapses and weights on the chip, the rest on the host.
+
+    Used like `nengo.Simulator`. What runs where, and why, is in `placement`.
+
+    Parameters
+    ----------
+    network : nengo.Network or None
+        None if a built `model` is given instead.
+    dt : float
+        Length of a time step in seconds.
+    seed : int, optional
+        Seed of the stochastic operators; ``network.seed + 1`` by default, else random.
+    model : nengo.builder.Model, optional
+        A model to build into, or one built already.
+    progress_bar : bool or nengo ProgressBar
+    optimize : bool
+        Taken for the sake of `nengo.Simulator`'s signature. The compiler has passes of its own;
+        Nengo's operators are never merged.
+    engine : str
+        What runs the Program: ``"native"``, ``"golden"``, ... (`spikeloom.sim.engines`).
+    machine : Machine, optional
+        Shape of the machine to compile for.
+    ranges : mapping of Nengo object -> float, optional
+        Largest absolute values of nodes that the host gives to the chip. Without it a range is
+        assumed, and the network is compiled again (states are kept) if a value leaves it.
+    **engine_options
+        Passed on to the engine.
+
+    Attributes
+    ----------
+    program : Program or None
+        What the chip runs; None if nothing of the network can run there.
+    placement : WorkShare
+        What runs on the chip, what on the host and why.
+    """
+
+    def __init__(
+        self,
+        network: nengo.Network | None,
+        dt: float = 0.001,
+        seed: int | None = None,
+        model: Model | None = None,
+        progress_bar: Any = True,
+        optimize: bool = True,
+        engine: str = "native",
+        machine: Machine | None = None,
+        ranges: Mapping[Any, float] | None = None,
+        **engine_options: Any,
+    ) -> None:
+        self.closed = True  # if the constructor raises
+        self.progress_bar = progress_bar
+        self.optimize = optimize
+        self._options: dict[str, Any] = {
+            "engine": engine,
+            "machine": machine,
+            "ranges": ranges,
+            **engine_options,
+        }
+        if model is None:
+            model = Model(
+                dt=float(dt),
+                label=f"{network}, dt={dt:f}",
+                decoder_cache=get_default_decoder_cache(),
+            )
+        self.model = model
+        tracker = ProgressTracker(progress_bar, Progress("Building", "Build"))
+        with tracker:
+            if network is not None:
+                model.build(network, progress=tracker.next_stage("Building", "Build"))
+            with tracker.next_stage("Building (compiling)", "Compilation"):
+                self._conversion = convert(model)
+                self.dg = self._conversion.dependencies
+                self._step_order = [
+                    op for op in self._conversion.order if hasattr(op, "make_step")
+                ]
+                self.chip = self._make_chip() if len(self._conversion.graph.nx) else None
+        self.signals = SignalDict()
+        for op in model.operators:
+            op.init_signals(self.signals)
+        self._sim_data = model.params
+        self.data = SimulationData(self._sim_data)
+        if seed is None:
+            if network is not None and network.seed is not None:
+                seed = network.seed + 1
+            else:
+                seed = np.random.randint(maxint)
+        self.closed = False
+        self.reset(seed=seed)
+
+    def _make_chip(self) -> Chip:
+        options = dict(self._options)
+        engine, machine = options.pop("engine"), options.pop("machine")
+        graph = with_ranges(self._conversion, options.pop("ranges"))
+
+        def compile(graph: Graph) -> Program:
+            return lower(graph, machine or Machine())
+
+        return ProgramChip(
+            graph, compile, lambda program: create_engine(engine, program, **options)
+        )
+
+    # -- what runs where ---------------------------------------------------------------------
+
+    @property
+    def program(self) -> Program | None:
+        """What the chip runs."""
+        return getattr(self.chip, "program", None)
+
+    @property
+    def placement(self) -> WorkShare:
+        """What runs on the chip, what on the host and why."""
+        return share_work(self._conversion)
+
+    # -- running -----------------------------------------------------------------------------
+
+    def reset(self, seed: int | None = None) -> None:
+        """Go back to the start; see `nengo.Simulator.reset`."""
+        if self.closed:
+            raise SimulatorClosed("Cannot reset closed Simulator.")
+        if seed is not None:
+            self.seed = seed
+        for key in self.signals:
+            self.signals.reset(key)
+        # All steps are made, those of the chip's operators too: they draw seeds in Nengo's order.
+        self.rng = np.random.RandomState(self.seed)
+        steps = {op: op.make_step(self.signals, self.dt, self.rng) for op in self._step_order}
+        if self.chip is not None:
+            self.chip.reset()
+        self._warned: dict[str, int] = {}
+        self._host = Host(
+            self._conversion, self.chip, self.signals, steps, self._probe, self._probe_block
+        )
+        self._probe_places = self._find_probe_places()
+        self.clear_probes()
+        self._probe_step_time()
+
+    def step(self) -> None:
+        """Advance by one step (`dt` seconds)."""
+        if self.closed:
+            raise SimulatorClosed("Simulator cannot run because it is closed.")
+        self._host.step()
+        self._warn_of_saturation()
+
+    def run_steps(self, steps: int, progress_bar: Any = None) -> None:
+        """Advance by a number of steps; see `nengo.Simulator.run_steps`."""
+        if self.closed:
+            raise SimulatorClosed("Simulator cannot run because it is closed.")
+        if progress_bar is None:
+            progress_bar = self.progress_bar
+        with ProgressTracker(
+            progress_bar, Progress("Simulating", "Simulation", steps)
+        ) as tracker:
+            self._host.run(steps, lambda n: tracker.total_progress.step(n))
+        self._warn_of_saturation()
+
+    def _warn_of_saturation(self) -> None:
+        counts = self.chip.saturations() if self.chip is not None else {}
+        new = {n: c for n, c in counts.items() if c > self._warned.get(n, 0)}
+        if new:
+            worst = max(new, key=lambda name: new[name])
+            others = f" and {len(new) - 1} more" if len(new) > 1 else ""
+            warnings.warn(
+                f"{worst}{others}: limited by its fixed-point format {new[worst]} times; give the "
+                "ranges of its inputs with ranges={...}, or bring its input nearer to its radius",
+                SaturationWarning,
+                stacklevel=3,
+            )
+        self._warned.update(counts)
+
+    # -- probes ------------------------------------------------------------------------------
+
+    def clear_probes(self) -> None:
+        """Drop all samples so far."""
+        for probe in self.model.probes:
+            self._sim_data[probe] = Samples()
+        self.data.reset()
+
+    def _find_probe_places(self) -> list[tuple[Any, Any, tuple[int, ...], np.ndarray]]:
+        from ..compiler.frontends.nengo.linear import elements
+
+        places = []
+        for probe in self.model.probes:
+            signal = self.model.sig[probe]["in"]
+            numbers = np.zeros(0, dtype=int) if signal.sparse else elements(signal).ravel()
+            places.append((probe, signal, signal.shape, numbers))
+        return places
+
+    def _probe_block(self, first: int, found: dict[Any, np.ndarray]) -> None:
+        """Store the samples of steps from number `first` on; see `Host`."""
+        self._probe_step_time()
+        steps = np.arange(first, self._n_steps + 1)
+        for probe, signal, shape, numbers in self._probe_places:
+            taken: Any = slice(None)
+            if probe.sample_every is not None:
+                taken = np.flatnonzero(steps % (probe.sample_every / self.dt) < 1)
+            if signal.base in found:
+                block = found[signal.base]
+                block = block[taken] if block.shape[1] == len(numbers) else block[:, numbers][taken]
+                self._sim_data[probe].extend(block.reshape(len(block), *shape))
+            else:
+                count = len(steps[taken])
+                value = self.signals[signal].copy()
+                self._sim_data[probe].extend(np.broadcast_to(value, (count, *shape)))
+
+    # -- pickling ----------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state["probe_outputs"] = {p: list(s) for p, s in state["probe_outputs"].items()}
+        state["options"] = self._options
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Simulator.__init__(
+            self,
+            network=None,
+            model=state["model"],
+            dt=state["dt"],
+            seed=state["seed"],
+            progress_bar=state["progress_bar"],
+            optimize=state["optimize"],
+            **state["options"],
+        )
+        for key, value in state["signals"].items():
+            self.signals[key] = value
+        for probe, samples in state["probe_outputs"].items():
+            self._sim_data[probe].extend(samples)
+        if state["closed"]:
+            self.close()
