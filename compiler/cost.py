@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .instructions import Evt
+from .instructions import Evt, Map
 from .program import Program
 from .timing import Cycles, busy_cycles, phase_cycles
 
@@ -69,14 +69,21 @@ class StepCycles:
     multiplying: Cycles
 
 
-def step_cycles(program: Program, events: Mapping[int, Cycles] | None = None) -> StepCycles:
+def step_cycles(
+    program: Program,
+    events: Mapping[int, Cycles] | None = None,
+    previous: Mapping[int, Cycles] | None = None,
+) -> StepCycles:
     """Clock cycles of one step as a function of how many events each list holds.
 
     Parameters
     ----------
     program : Program
     events : mapping of list number -> int or int64 (steps,), optional
-        Events in each list when it is read; lists not named are empty.
+        Events that each list is filled with in the step; lists not named stay empty.
+    previous : the same, optional
+        Events that each list was filled with in the step before, which matter where a list is read
+        before it is filled; `events` if left out.
 
     Returns
     -------
@@ -84,10 +91,19 @@ def step_cycles(program: Program, events: Mapping[int, Cycles] | None = None) ->
         Integers, or arrays with one element per step where `events` holds arrays.
     """
     events = events or {}
+    previous = events if previous is None else previous
+    filled: set[int] = set()
     total: Cycles = 0
     multiplying: Cycles = 0
     for phase in program.phases:
-        counts = [events.get(i.list, 0) if isinstance(i, Evt) else 0 for i in phase]
+        counts: list[Cycles] = []
+        for i in phase:
+            count: Cycles = 0
+            if isinstance(i, Evt):
+                count = (events if i.list in filled else previous).get(i.list, 0)
+            elif isinstance(i, Map) and i.list >= 0:
+                filled.add(i.list)
+            counts.append(count)
         total = total + phase_cycles(program.machine, program.kernels, phase, counts)
         multiplying = multiplying + busy_cycles(phase, counts)
     return StepCycles(total, multiplying)

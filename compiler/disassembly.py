@@ -109,11 +109,12 @@ def _populations(program: Program) -> Iterator[str]:
             )
         )
         if p.name in settings and settings[p.name].parameters:
-            rows.append(("", "", _parameters(settings[p.name], program.kernels[p.kernel]), ""))
+            rows.append(("", "", parameter_text(settings[p.name], program.kernels[p.kernel]), ""))
     yield from _columns(rows)
 
 
-def _parameters(instruction: Map, code: KernelCode) -> str:
+def parameter_text(instruction: Map, code: KernelCode) -> str:
+    """The kernel's registers as a ``MAP`` loads them: integers, and what they are worth."""
     texts = []
     for p in code.parameters:
         value = instruction.parameters[p.name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -36,12 +36,18 @@ def _is_number(cell: str) -> bool:
 
 
 @contextmanager
-def progress(text: str) -> Iterator[None]:
-    """Show what is going on while the block runs, on the standard error if it is a terminal."""
+def progress(text: str) -> Iterator[Callable[[str], None]]:
+    """Show what is going on while the block runs, on the standard error if it is a terminal.
+
+    Yields
+    ------
+    callable
+        ``show(detail)`` says what is being done now.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda detail: None
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(text):
-        yield
+    with Console(stderr=True).status(text) as status:
+        yield lambda detail: status.update(f"{text}: {detail}")

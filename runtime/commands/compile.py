@@ -1,0 +1,148 @@
+"""``spikeloom compile MODEL.py -o DIR``: a Program and its report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from ...compiler.compile import PASSES
+from ...compiler.errors import InputError
+from ...compiler.machine import Machine
+from ..model_file import load_network
+from ..terminal import print_table, progress
+
+HELP = """Lower a Nengo network to a Program. MODEL.py defines a nengo.Network in the variable
+`model`, or in the one that is named behind a colon. DIR gets the Program, the inputs of a run of it,
+and a report (report.html, report.json) that compares it with float Nengo."""
+EXAMPLE = "spikeloom compile examples/channel.py -o out/channel --calibrate 1"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("model", metavar="MODEL.py[:NAME]", help="the file with the network")
+    parser.add_argument("-o", "--output", metavar="DIR", help="directory to write")
+    parser.add_argument(
+        "--dt", type=float, default=0.001, metavar="S", help="time step (default: 0.001)"
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=float,
+        metavar="S",
+        help="fit ranges that the model does not prove to a run of this many seconds",
+    )
+    parser.add_argument(
+        "--compare",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="length of the comparison with float Nengo (default: 1.0; 0 for none)",
+    )
+    parser.add_argument("--engine", default="native", help="what runs it (default: native)")
+    parser.add_argument("--lanes", type=int, default=Machine().lanes, help="lanes of the loom")
+    parser.add_argument(
+        "--show",
+        choices=PASSES,
+        metavar="PASS",
+        help=f"print what a pass left: {', '.join(PASSES)}",
+    )
+    parser.add_argument(
+        "--allow-saturation",
+        action="store_true",
+        help="do not fail where a signal left the range of its format",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Compile, compare, write, and print the summary."""
+    machine = _check(arguments)
+    network, _ = load_network(arguments.model)
+    from ..deployment import REPORT, deploy, write_deployment
+
+    begin = time.perf_counter()
+    with progress("compiling") as show:
+        deployment = deploy(
+            network,
+            dt=arguments.dt,
+            calibrate=arguments.calibrate,
+            seconds=arguments.compare,
+            engine=arguments.engine,
+            machine=machine,
+            allow_saturation=arguments.allow_saturation,
+            say=show,
+        )
+        if arguments.output is not None:
+            show("writing")
+            write_deployment(deployment, arguments.output)
+    if arguments.show is not None:
+        print(deployment.compilation.show(arguments.show))
+        return 0
+    if arguments.json:
+        print(json.dumps(deployment.data, indent=1, default=str))
+        return 0
+    print_summary(deployment.data)
+    seconds = time.perf_counter() - begin
+    print(f"compiled in {seconds:.1f} s: {Path(arguments.output) / REPORT}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> Machine:
+    for name in ("dt", "calibrate", "compare"):
+        value = getattr(arguments, name)
+        least = 0.0 if name == "compare" else None
+        if value is not None and not (
+            math.isfinite(value) and (value > 0 if least is None else value >= least)
+        ):
+            raise InputError(f"--{name} {value}: must be a positive number of seconds")
+    if arguments.output is None and arguments.show is None:
+        raise InputError("nothing to do: give a directory with -o DIR, or a pass with --show PASS")
+    try:
+        return Machine(lanes=arguments.lanes)
+    except ValueError as e:
+        raise InputError(f"--lanes {arguments.lanes}: must be a power of two") from e
+
+
+def print_summary(data: dict[str, Any]) -> None:
+    """Print what the report says, in short: where, how exact, how large, how fast."""
+    neurons, memories = data["neurons"], data["memories"]
+    print(f"{data['model']}: {neurons['chip']} neurons on the chip, {neurons['host']} on the host")
+    for row in data["placement"]:
+        if row["where"] == "host":
+            print(f"  on the host: {row['kind']} {row['object']} ({row['reason']})")
+    values = [p for p in data["probes"] if p["kind"] == "values"]
+    spikes = [p for p in data["probes"] if p["kind"] == "spikes"]
+    print_table(
+        ["probe", "RMSE to float", "RMS of float", "relative"],
+        [
+            [
+                p["probe"],
+                f"{p['rmse']:.4g}",
+                f"{p['rms_of_float']:.4g}",
+                f"{100 * p['relative_rmse']:.2f}%" if p["relative_rmse"] is not None else "",
+            ]
+            for p in values
+        ],
+    )
+    print_table(
+        ["spikes", "float", "fixed point", "rates differ by (Hz rms)"],
+        [
+            [p["probe"], str(p["spikes_float"]), str(p["spikes_fixed"])]
+            + [f"{p['rate_rms_error_hz']:.3f}"]
+            for p in spikes
+        ],
+    )
+    words = ", ".join(f"{name} {m['words']}" for name, m in memories.items() if m["words"])
+    print(f"words: {words} ({data['memory_bits'] / 1024:.0f} kbit)")
+    cycles = data["cycles"]
+    text = f"cycles per step: {cycles['without_events']} without spikes"
+    if "mean" in cycles:
+        clock = cycles["clock_hz_for_real_time"] / 1e6
+        text += f", {cycles['mean']:.0f} on average, {cycles['largest']} at most"
+        text += f" (real time at {clock:.2f} MHz)"
+    print(text)
+    for name, count in (data["saturations"] or {}).items():
+        print(f"saturated: {name} {count} times")

@@ -1,0 +1,293 @@
+"""From a network to a directory that holds its Program, inputs and report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nengo
+import numpy as np
+
+from ..compiler.compile import Compilation, compile_graph
+from ..compiler.disassembly import parameter_text
+from ..compiler.errors import ModelError, RangeError
+from ..compiler.files import new_directory
+from ..compiler.instructions import Map
+from ..compiler.machine import Machine
+from ..compiler.program import Program
+from ..compiler.storage import encode_program, holds_program
+from .arrays import encode_arrays
+from .comparison import SPIKES, VALUES, Comparison
+from .recording import RecordingSimulator
+from .replay import replay
+from .report import Findings, render_report, report_data
+from .simulator import SaturationWarning
+
+PROGRAM, INPUTS, REPORT, DATA = "program", "inputs.npz", "report.html", "report.json"
+"""What a directory written by `write_deployment` holds."""
+
+DEFAULT_SEED = 0
+MARGIN = 1.25
+"""A calibrated range is this much larger than what was seen."""
+
+
+@dataclass
+class Deployment:
+    """A compiled network.
+
+    Attributes
+    ----------
+    compilation : Compilation
+        The Program and what each pass left.
+    findings : Findings
+        What the report is about.
+    data : dict
+        The content of ``report.json``.
+    """
+
+    compilation: Compilation
+    findings: Findings
+    data: dict[str, Any]
+
+
+def deploy(
+    network: nengo.Network,
+    dt: float = 0.001,
+    calibrate: float | None = None,
+    seconds: float = 1.0,
+    engine: str = "native",
+    machine: Machine | None = None,
+    allow_saturation: bool = False,
+    say: Callable[[str], Any] = lambda text: None,
+) -> Deployment:
+    """Compile a network, run it beside float Nengo, and gather what the report shows.
+
+    Parameters
+    ----------
+    network : nengo.Network
+        A network without a seed gets one, for float and fixed point must be the same network.
+    dt : float
+        Seconds.
+    calibrate : float, optional
+        Run the network for this many seconds first, and fit the ranges of what the host gives to
+        the chip to what was seen; otherwise ranges are assumed and widened where they are left.
+    seconds : float
+        Length of the comparison; 0 for none.
+    engine, machine
+        As for `Simulator`.
+    allow_saturation : bool
+        Do not refuse a network whose signals leave their formats in the comparison.
+    say : callable
+        Called with the name of each part of the work before it starts.
+
+    Raises
+    ------
+    ModelError
+        If nothing of the network can run on the chip.
+    RangeError
+        If a signal saturates in the comparison.
+    """
+    timings: dict[str, float] = {}
+    machine = machine or Machine()
+
+    @contextmanager
+    def part(name: str) -> Any:
+        say(name)
+        begin = time.perf_counter()
+        yield
+        timings[name] = time.perf_counter() - begin
+
+    if network.seed is None:
+        network.seed = DEFAULT_SEED
+    options: dict[str, Any] = {"engine": engine, "machine": machine, "progress_bar": False}
+    with part("build"):
+        sim = RecordingSimulator(network, dt=dt, **options)
+    name = network.label or sim.conversion.graph.name
+    if sim.chip is None:
+        first = next(iter(sim.placement.on_host), None)
+        reason = f": {first.name} ({first.reason})" if first else ""
+        raise ModelError(f"{name}: nothing in it can run on the chip{reason}")
+    with _quiet_ranges(), part("ranges"):
+        if calibrate is not None:
+            sim.run_steps(max(round(calibrate / dt), 1))
+            ranges = {n: _range(values) for n, values in sim.sent().items()}
+            sim = RecordingSimulator(None, dt=dt, model=sim.model, ranges=ranges, **options)
+        steps = round(seconds / dt)
+        if steps:  # a first run finds the ranges that had to be widened
+            sim.run_steps(steps)
+    with part("lower"):
+        compilation = compile_graph(sim.chip.graph, machine)  # type: ignore[attr-defined]
+    program = compilation.program
+    findings = Findings(
+        program=program,
+        placement=placement_rows(sim),
+        ensembles=ensemble_rows(sim, program),
+        timings=timings,
+    )
+    if steps:
+        with part("fixed point"):
+            sim.reset(seed=sim.seed)
+            sim.run_steps(steps)
+            fixed = {probe: np.array(sim.data[probe]) for probe in sim.model.probes}
+            findings.inputs = sim.sent()
+        with part("float"):
+            floating = nengo.Simulator(
+                None, dt=dt, model=sim.model, seed=sim.seed, progress_bar=False, optimize=False
+            )
+            floating.run_steps(steps)
+        findings.comparisons = compare(sim, floating, fixed)
+        with part("replay"):
+            findings.seen = replay(program, steps, findings.inputs, engine)
+        findings.steps = steps
+        if not allow_saturation:
+            refuse_saturation(findings)
+    return Deployment(compilation, findings, report_data(findings))
+
+
+def refuse_saturation(findings: Findings) -> None:
+    """Raise `RangeError` naming the signal that was limited most often."""
+    counts = findings.seen.saturations if findings.seen else {}
+    if counts:
+        worst = max(counts, key=lambda name: counts[name])
+        raise RangeError(
+            f"{worst} was limited by its fixed-point format {counts[worst]} times; bring its input "
+            "nearer to its radius, give --calibrate, or accept it with --allow-saturation"
+        )
+
+
+def write_deployment(deployment: Deployment, path: str | Path) -> None:
+    """Write the directory, whole or not at all.
+
+    Raises
+    ------
+    ProgramError
+        If `path` exists and was not written by this function, or cannot be written.
+    """
+    with new_directory(path, holds_deployment) as directory:
+        (directory / PROGRAM).mkdir()
+        for name, content in encode_program(deployment.findings.program).items():
+            (directory / PROGRAM / name).write_bytes(content)
+        if deployment.findings.inputs:
+            (directory / INPUTS).write_bytes(encode_arrays(deployment.findings.inputs))
+        text = json.dumps(deployment.data, indent=1, default=_plain)
+        (directory / DATA).write_text(text + "\n", encoding="utf-8")
+        page = render_report(deployment.findings, deployment.data)
+        (directory / REPORT).write_text(page, encoding="utf-8")
+
+
+def holds_deployment(path: Path) -> bool:
+    """Whether `path` is a directory that `write_deployment` wrote."""
+    return (path / DATA).is_file() and (path / PROGRAM).is_dir() and holds_program(path / PROGRAM)
+
+
+# -- what the report is about --------------------------------------------------------------------
+
+
+def placement_rows(sim: RecordingSimulator) -> list[dict[str, Any]]:
+    """A row for each object of the model, those on the host first."""
+    rows = [
+        {
+            "object": item.name,
+            "kind": item.kind,
+            "neurons": item.size if item.kind == "ensemble" else None,
+            "where": item.where,
+            "reason": item.reason,
+        }
+        for item in sim.placement.items
+    ]
+    return sorted(rows, key=lambda row: row["where"] != "host")
+
+
+def ensemble_rows(sim: RecordingSimulator, program: Program) -> list[dict[str, Any]]:
+    """A row for each ensemble: its built parameters, and what became of them."""
+    maps = {i.population: i for i in program.instructions if isinstance(i, Map)}
+    names = sim.conversion.names
+    rows = []
+    for ensemble in (e for e in sim.model.params if isinstance(e, nengo.Ensemble)):
+        built = sim.data[ensemble]
+        row: dict[str, Any] = {
+            "name": names.of(ensemble),
+            "neurons": ensemble.n_neurons,
+            "dimensions": ensemble.dimensions,
+            "neuron_type": type(ensemble.neuron_type).__name__,
+            "radius": float(ensemble.radius),
+            "gain": _extent(built.gain),
+            "bias": _extent(built.bias),
+            "kernel": None,
+            "spike_value": None,
+            "registers": None,
+        }
+        instruction = maps.get(row["name"])
+        if instruction is not None:
+            code = program.kernels[instruction.kernel]
+            row["kernel"] = code.name
+            row["spike_value"] = program.populations[row["name"]].output_unit
+            row["registers"] = parameter_text(instruction, code)
+        rows.append(row)
+    return rows
+
+
+def compare(
+    sim: RecordingSimulator, floating: nengo.Simulator, fixed: dict[nengo.Probe, np.ndarray]
+) -> list[Comparison]:
+    """Compare all probes that hold numbers."""
+    names = sim.conversion.names
+    found = []
+    for probe, values in fixed.items():
+        reference = np.array(floating.data[probe])
+        if values.ndim < 2 or values.dtype.kind not in "fiub":
+            continue
+        found.append(
+            Comparison(
+                name=names.of(probe),
+                what=f"{probe.attr.replace('_', ' ')} of {names.of(probe.obj)}",
+                kind=SPIKES if _is_spikes(probe) else VALUES,
+                times=np.asarray(sim.trange(sample_every=probe.sample_every))[: len(values)],
+                floating=reference.reshape(len(reference), -1),
+                fixed=values.reshape(len(values), -1),
+            )
+        )
+    return found
+
+
+def _is_spikes(probe: nengo.Probe) -> bool:
+    obj = probe.target
+    obj = getattr(obj, "obj", obj)
+    if not isinstance(obj, nengo.ensemble.Neurons) or probe.synapse is not None:
+        return False
+    return probe.attr in ("output", "spikes") and bool(obj.ensemble.neuron_type.spiking)
+
+
+@contextmanager
+def _quiet_ranges() -> Any:
+    # That a range had to be widened, or saturated before it was, is what this run is to find out.
+    logger = logging.getLogger(__package__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SaturationWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _range(values: np.ndarray) -> float:
+    return max(MARGIN * float(np.abs(values).max(initial=0.0)), 2.0**-10)
+
+
+def _extent(values: np.ndarray | None) -> tuple[float, float]:
+    if values is None or not np.size(values):
+        return (0.0, 0.0)
+    return (float(np.min(values)), float(np.max(values)))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -1,0 +1,102 @@
+"""A run watched from inside: events, clock cycles and extreme values, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..compiler.cost import step_cycles
+from ..compiler.instructions import Map
+from ..compiler.program import Program
+from ..sim import create_engine
+from .standalone import match_inputs, quantise
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What was seen.
+
+    Attributes
+    ----------
+    events : dict of population name -> (steps,) int64 ndarray
+        Events that the population emitted in each step.
+    cycles, multiplying : (steps,) int64 ndarray
+        Clock cycles of each step, and those among them in which the lanes multiply.
+    largest : dict of population name -> dict of signal name -> float
+        Largest absolute value, in the model's units, of each state and of the value that readers
+        see (under ``output``), at the ends of the steps.
+    saturations : dict of population name -> int
+    """
+
+    events: dict[str, np.ndarray]
+    cycles: np.ndarray
+    multiplying: np.ndarray
+    largest: dict[str, dict[str, float]]
+    saturations: dict[str, int]
+
+
+def replay(
+    program: Program, steps: int, inputs: Mapping[str, np.ndarray], engine: str = "native"
+) -> Replay:
+    """Run `program` from its initial state and look into its memories after each step.
+
+    Parameters
+    ----------
+    program : Program
+    steps : int
+    inputs : mapping of input name -> (steps, size) or (size,) float ndarray
+    engine : str
+
+    Raises
+    ------
+    InputError
+        If an input is missing, unknown, of the wrong shape or not finite.
+    """
+    given = {
+        name: quantise(program, program.inputs[name], values)[0]
+        for name, values in match_inputs(program, inputs, steps).items()
+    }
+    machine = create_engine(engine, program)
+    counts = np.zeros((steps + 1, program.event_lists), np.int64)
+    peak = {memory: _magnitude(machine.memory(memory)) for memory in ("value", "state")}
+    for step in range(steps):
+        for phase in range(len(program.phases)):
+            for name, values in given.items():
+                if program.inputs[name].phase == phase:
+                    machine.write(name, values[step])
+            machine.step(phase)
+        counts[step + 1] = machine.memory("count")
+        for memory, most in peak.items():
+            np.maximum(most, _magnitude(machine.memory(memory)), out=most)
+    now, before = (
+        {number: rows[:, number] for number in range(program.event_lists)}
+        for rows in (counts[1:], counts[:-1])
+    )
+    cycles = step_cycles(program, now, before)
+    maps = [i for i in program.instructions if isinstance(i, Map)]
+    return Replay(
+        events={i.population: counts[1:, i.list] for i in maps if i.list >= 0},
+        cycles=np.broadcast_to(np.asarray(cycles.total, np.int64), (steps,)),
+        multiplying=np.broadcast_to(np.asarray(cycles.multiplying, np.int64), (steps,)),
+        largest={i.population: _largest(program, i, peak) for i in maps},
+        saturations=machine.saturations(),
+    )
+
+
+def _magnitude(words: np.ndarray) -> np.ndarray:
+    return np.abs(words.astype(np.int64))
+
+
+def _largest(program: Program, i: Map, peak: dict[str, np.ndarray]) -> dict[str, float]:
+    population = program.populations[i.population]
+    found = {}
+    names = [port.name for port in program.kernels[i.kernel].states]
+    for slot, (name, unit) in enumerate(zip(names, population.state_units, strict=True)):
+        words = peak["state"][slot, i.state : i.state + i.length]
+        found[name] = float(words.max(initial=0) * unit)
+    if i.list < 0:
+        words = peak["value"][i.target : i.target + i.length]
+        found["output"] = float(words.max(initial=0) * population.output_unit)
+    return found
