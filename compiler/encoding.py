@@ -1,0 +1,277 @@
+"""Instructions as binary words, and the image of every memory: what is uploaded into hardware.
+
+This is the one definition of the encoding; the hardware generator slices the same fields.
+
+A phase is a row of instruction words that ends with an ``END``. ``MAC``, ``EVT`` and ``END`` take
+one word. A ``MAP`` takes one word, one with its shifts and the number of its population, one for
+each parameter and one for the base address of each table, in the order of the `KernelCode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import ProgramError
+from .instructions import Evt, Mac, Map
+from .kernels.code import KernelCode, Parameter, Table, signed_bits
+from .program import Program
+from .shape import LARGEST_SHIFT, SATURATION_BITS, Shape
+
+END, MAC, EVT, MAP = range(4)
+SHIFT_BITS = LARGEST_SHIFT.bit_length()
+
+
+def bits_for(count: int) -> int:
+    """Bits of an unsigned number below `count`; at least 1."""
+    return max(1, (count - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Field:
+    """A run of bits of a word."""
+
+    start: int
+    width: int
+
+    def put(self, value: int, what: str) -> int:
+        """`value` (unsigned, or two's complement) in its place."""
+        if not -(1 << (self.width - 1)) <= value < 1 << self.width:
+            raise ProgramError(f"{what} is {value}: it does not fit {self.width} bits")
+        return (value & ((1 << self.width) - 1)) << self.start
+
+
+def _fields(widths: Mapping[str, int]) -> dict[str, Field]:
+    fields, start = {}, 0
+    for name, width in widths.items():
+        fields[name] = Field(start, width)
+        start += width
+    return fields
+
+
+def parameter_width(parameter: Parameter) -> int:
+    """Width (signed) of the register of a parameter that is not scaled."""
+    return signed_bits(parameter.lo, parameter.hi)
+
+
+def table_words(table: Table, shape: Shape) -> int:
+    """Depth of the memory of a table, all its sets one after the other."""
+    return max(2, shape.table_sets * table.entries)
+
+
+class Encoding:
+    """Fields of the instruction words of hardware of some `Shape`.
+
+    Attributes
+    ----------
+    head : dict of str -> Field
+        ``opcode wait clear``, the same in all first words.
+    multiply, map, extension, scaled : dict of str -> Field
+        The first word of ``MAC`` and ``EVT``; of ``MAP``; the second word of ``MAP``; the word of
+        a scaled parameter.
+    word_bits : int
+        Width of the instruction memory.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        m = shape.machine
+        head = {"opcode": 2, "wait": 1, "clear": 1}
+        accumulator = bits_for(shape.accumulator_words)
+        source = max(bits_for(shape.value_words), bits_for(shape.event_words))
+        lists = bits_for(shape.lists)
+        self.head = _fields(head)
+        self.multiply = _fields(
+            head
+            | {
+                "target": accumulator,
+                "list": lists,
+                "source": source,
+                "weights": bits_for(shape.weight_words),
+                "rows": bits_for(max(shape.value_words, shape.event_words) + 1),
+                "words": bits_for(shape.accumulator_words + 1),
+            }
+        )
+        self.map = _fields(
+            head
+            | {
+                "source": accumulator,
+                "list": lists,
+                "target": source,
+                "state": bits_for(shape.state_words),
+                "length": bits_for(shape.accumulator_words * m.lanes + 1),
+                "kernel": bits_for(len(shape.kernels)),
+            }
+        )
+        self.extension = _fields(
+            {
+                "input_right": SHIFT_BITS,
+                "input_left": SHIFT_BITS,
+                "output_right": SHIFT_BITS,
+                "output_left": SHIFT_BITS,
+                "population": bits_for(shape.populations),
+            }
+        )
+        self.scaled = _fields({"mantissa": m.parameter_bits, "shift": SHIFT_BITS})
+        words = [self.multiply, self.map, self.extension, self.scaled]
+        width = max(f.start + f.width for fields in words for f in fields.values())
+        plain = [parameter_width(p) for k in shape.kernels for p in k.parameters if not p.scaled]
+        tables = [bits_for(table_words(t, shape)) for k in shape.kernels for t in k.tables]
+        self.word_bits = max([width, *plain, *tables])
+
+    def encode(self, program: Program) -> tuple[list[int], list[int]]:
+        """All instruction words of `program`, and the address of the first word of each phase.
+
+        Raises
+        ------
+        CapacityError, ProgramError
+            If the Program does not suit the shape.
+        """
+        self.shape.check(program)
+        populations = {name: i for i, name in enumerate(program.populations)}
+        words: list[int] = []
+        starts: list[int] = []
+        for phase in program.phases:
+            starts.append(len(words))
+            for instruction in phase:
+                if isinstance(instruction, Map):
+                    number = populations[instruction.population]
+                    words += self._map(instruction, program.kernels[instruction.kernel], number)
+                else:
+                    words.append(self._multiply(instruction))
+            words.append(self.head["opcode"].put(END, "opcode") | self.head["wait"].put(1, "wait"))
+        return words, starts
+
+    def _multiply(self, i: Mac | Evt) -> int:
+        if i.rows < 1 or i.words < 1:
+            raise ProgramError(f"{i.opcode} of {i.rows} rows of {i.words} words: both must be >= 1")
+        values = {
+            "opcode": MAC if isinstance(i, Mac) else EVT,
+            "wait": int(i.wait),
+            "clear": int(i.clear),
+            "list": i.list if isinstance(i, Evt) else 0,
+            **{name: getattr(i, name) for name in ("target", "source", "weights", "rows", "words")},
+        }
+        return _word(self.multiply, values, f"{i.opcode} {i.comment}")
+
+    def _map(self, i: Map, code: KernelCode, population: int) -> list[int]:
+        if i.length < 1:
+            raise ProgramError(f"MAP of population {i.population!r} has length {i.length}")
+        what = f"MAP of population {i.population!r}"
+        number = [k.name for k in self.shape.kernels].index(code.name)
+        first = {
+            "opcode": MAP,
+            "wait": 1,
+            "list": max(0, i.list),
+            "kernel": number,
+            **{name: getattr(i, name) for name in ("source", "target", "state", "length")},
+        }
+        input_right, input_left = _shifts(i.input_shift, self.shape.machine.accumulator_bits)
+        emitted = code.ops[code.emit].bits
+        output_right, output_left = _shifts(i.output_shift, emitted)
+        second = {
+            "input_right": input_right,
+            "input_left": input_left,
+            "output_right": output_right,
+            "output_left": output_left,
+            "population": population,
+        }
+        words = [_word(self.map, first, what), _word(self.extension, second, what)]
+        for p in code.parameters:
+            value = i.parameters[p.name]
+            if p.scaled:
+                mantissa, shift = value
+                both = {"mantissa": int(mantissa), "shift": min(int(shift), LARGEST_SHIFT)}
+                words.append(_word(self.scaled, both, f"parameter {p.name!r} of {what}"))
+            else:
+                plain = Field(0, parameter_width(p))
+                words.append(plain.put(int(value), f"parameter {p.name!r} of {what}"))
+        for t in code.tables:
+            base = Field(0, bits_for(table_words(t, self.shape)))
+            offset = i.table_set * t.entries - t.first
+            words.append((offset % (1 << base.width)) << base.start)
+        return words
+
+
+def _word(fields: Mapping[str, Field], values: Mapping[str, int], what: str) -> int:
+    word = 0
+    for name, value in values.items():
+        word |= fields[name].put(value, f"{name} of {what}")
+    return word
+
+
+def _shifts(shift: int, bits: int) -> tuple[int, int]:
+    """(right, left) shift amounts; those that shift out every bit all mean the same."""
+    return min(max(shift, 0), bits + 1), min(max(-shift, 0), LARGEST_SHIFT)
+
+
+@dataclass(frozen=True)
+class MemoryInfo:
+    """A memory as the host sees it.
+
+    Attributes
+    ----------
+    number : int
+        Selects it in the host's commands.
+    elements : int
+        The host's addresses; in a memory of one element per lane, ``word * lanes + lane``.
+    bits : int
+        Width of an element.
+    lanes : int
+        Elements per word.
+    """
+
+    number: int
+    elements: int
+    bits: int
+    lanes: int = 1
+
+
+def memories(shape: Shape) -> dict[str, MemoryInfo]:
+    """All memories of hardware of this shape, by name.
+
+    State memories are ``state0``, ``state1``, ...; tables ``KERNEL.TABLE``. An element of ``event``
+    is the payload, above it the index.
+    """
+    m = shape.machine
+    encoding = Encoding(shape)
+    listing: list[tuple[str, int, int, int]] = [
+        ("weight", shape.weight_words * m.lanes, m.weight_bits, m.lanes),
+        ("accumulator", shape.accumulator_words * m.lanes, m.accumulator_bits, m.lanes),
+        ("value", shape.value_words, m.value_bits, 1),
+        ("event", shape.event_words, m.value_bits + m.index_bits, 1),
+        ("count", shape.lists, bits_for(shape.event_words + 1), 1),
+        ("instruction", shape.instruction_words, encoding.word_bits, 1),
+        ("saturation", shape.populations, SATURATION_BITS, 1),
+    ]
+    listing += [(f"state{k}", shape.state_words, m.state_bits, 1) for k in range(shape.slots)]
+    for code in shape.kernels:
+        for t in code.tables:
+            bits = signed_bits(t.lo, t.hi)
+            listing.append((f"{code.name}.{t.name}", table_words(t, shape), bits, 1))
+    return {name: MemoryInfo(i, n, bits, lanes) for i, (name, n, bits, lanes) in enumerate(listing)}
+
+
+def image(program: Program, shape: Shape) -> tuple[dict[str, np.ndarray], list[int]]:
+    """What has to stand in each memory before the first step, and the phases' start addresses.
+
+    Returns
+    -------
+    dict of memory name -> object or int64 ndarray of elements
+        From element 0 on; what lies beyond is irrelevant. Accumulators, events, counts and
+        saturation counters start as zero and are not listed.
+    list of int
+    """
+    words, starts = Encoding(shape).encode(program)
+    content: dict[str, np.ndarray] = {
+        "weight": np.ascontiguousarray(program.weight, np.int64).reshape(-1),
+        "value": np.asarray(program.value, np.int64),
+        "instruction": np.array(words, object),
+    }
+    for k in range(program.state.shape[0]):
+        content[f"state{k}"] = np.asarray(program.state[k], np.int64)
+    for name, entries in program.tables.items():
+        content[name] = np.ascontiguousarray(entries, np.int64).reshape(-1)
+    return content, starts

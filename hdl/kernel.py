@@ -1,0 +1,246 @@
+"""The pipeline of one kernel, generated from its `KernelCode`: one neuron per clock cycle."""
+
+from __future__ import annotations
+
+from amaranth import Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..compiler.encoding import SHIFT_BITS, Encoding, bits_for, parameter_width, table_words
+from ..compiler.kernels.code import KernelCode, Op, signed_bits
+from ..compiler.kernels.pipeline import STATIC, operands, pipeline
+from ..compiler.shape import Shape
+from .arithmetic import delay, divide, multiply, register, rounding_constant, shift_right
+from .host import HostBus, extension_words, memory_number
+from .primitives import add_memory
+
+
+class KernelPipeline(wiring.Component):
+    """A kernel's operations as a pipeline of initiation interval 1.
+
+    Parameters
+    ----------
+    shape : Shape
+    code : KernelCode
+
+    Attributes
+    ----------
+    valid, last : bool, in
+        A neuron enters; it is the population's last one.
+    x : signed, in
+        The kernel's input, already scaled and saturated.
+    state_0, state_1, ... : signed, in
+    load : bool, in
+    load_index, load_word : unsigned, in
+        Extension word `load_index` of the ``MAP`` (the first parameter is word 1).
+    out_valid, out_last : bool, out
+        A neuron leaves, `Pipeline.depth` cycles after it entered.
+    next_0, next_1, ... : signed(state_bits), out
+    output : signed, out
+    saturations : unsigned, out
+        ``sat`` operations that limited something in this cycle, for whichever neuron.
+    host : HostBus, in
+    table_NAME : signed, out
+        What the host reads of each table.
+    """
+
+    def __init__(self, shape: Shape, code: KernelCode) -> None:
+        self.shape, self.code = shape, code
+        self.encoding = Encoding(shape)
+        self.stages = pipeline(code, shape.machine)
+        self.sats = [n for n, op in enumerate(code.ops) if op.kind == "sat"]
+        state_bits = shape.machine.state_bits
+        members = {
+            "valid": In(1),
+            "last": In(1),
+            "x": In(signed(signed_bits(code.input.lo, code.input.hi))),
+            "load": In(1),
+            "load_index": In(bits_for(extension_words(shape) + 1)),
+            "load_word": In(self.encoding.word_bits),
+            "out_valid": Out(1),
+            "out_last": Out(1),
+            "output": Out(signed(code.ops[code.emit].bits)),
+            "saturations": Out(bits_for(len(self.sats) + 1)),
+            "host": In(HostBus(shape)),
+        }
+        for k in range(len(code.states)):
+            members[f"state_{k}"] = In(signed(state_bits))
+            members[f"next_{k}"] = Out(signed(state_bits))
+        for t in code.tables:
+            members[f"table_{t.name}"] = Out(signed(signed_bits(t.lo, t.hi)))
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        code = self.code
+        self._chains: dict[int, list[Value]] = {}
+        self._read_back: set[str] = set()
+        self._load_parameters(m)
+        depth = self.stages.depth
+        valid: list[Value] = [self.valid]
+        for stage in range(1, max(depth, *self.stages.stages) + 1):
+            valid.append(register(m, valid[-1], f"valid_{stage}"))
+        flags: list[Value] = []
+        for number, op in enumerate(code.ops):
+            result = self._result(m, number, op)
+            if op.kind == "sat":
+                stage = self.stages.stages[number] - 1
+                a = self._at(m, int(op.args[0]), stage)
+                limited = (a < int(op.args[1])) | (a > int(op.args[2]))
+                flags.append(register(m, limited & valid[stage], f"limited_{number}"))
+            named = Signal(signed(op.bits), name=f"r{number}_{op.kind}")
+            m.d.comb += named.eq(result)
+            self._chains[number] = [named]
+        lowest = -(1 << (self.shape.machine.state_bits - 1))
+        highest = -lowest - 1
+        for k, number in enumerate(code.next_state):
+            following = self._at(m, number, depth)
+            op = code.ops[number]
+            if op.lo < lowest:
+                following = Mux(following < lowest, lowest, following)
+            if op.hi > highest:
+                following = Mux(following > highest, highest, following)
+            m.d.comb += getattr(self, f"next_{k}").eq(following)
+        total = sum(flags, Const(0, 1)) if flags else Const(0, 1)
+        m.d.sync += self.saturations.eq(total)
+        m.d.comb += [
+            self.output.eq(self._at(m, code.emit, depth)),
+            self.out_valid.eq(valid[depth]),
+            self.out_last.eq(delay(m, self.last, depth, "last")),
+        ]
+        return m
+
+    def _load_parameters(self, m: Module) -> None:
+        """Registers of parameters and table bases, each loaded by its extension word."""
+        machine = self.shape.machine
+        self._plain: dict[str, Signal] = {}
+        self._scaled: dict[str, tuple[Signal, Signal]] = {}
+        self._base: dict[str, Signal] = {}
+        for index, p in enumerate(self.code.parameters, start=1):
+            with m.If(self.load & (self.load_index == index)):
+                if p.scaled:
+                    mantissa = Signal(
+                        signed(machine.parameter_bits), name=f"parameter_{index}_mantissa"
+                    )
+                    shift = Signal(SHIFT_BITS, name=f"parameter_{index}_shift")
+                    for field, signal in (("mantissa", mantissa), ("shift", shift)):
+                        f = self.encoding.scaled[field]
+                        m.d.sync += signal.eq(self.load_word[f.start : f.start + f.width])
+                    self._scaled[p.name] = mantissa, shift
+                else:
+                    plain = Signal(signed(parameter_width(p)), name=f"parameter_{index}")
+                    m.d.sync += plain.eq(self.load_word)
+                    self._plain[p.name] = plain
+        for index, t in enumerate(self.code.tables, start=1 + len(self.code.parameters)):
+            base = Signal(bits_for(table_words(t, self.shape)), name=f"{t.name}_base")
+            with m.If(self.load & (self.load_index == index)):
+                m.d.sync += base.eq(self.load_word)
+            self._base[t.name] = base
+
+    def _at(self, m: Module, number: int, stage: int) -> Value:
+        """Result `number` as it stands at `stage`, delayed where it was ready earlier."""
+        chain = self._chains[number]
+        if self.code.ops[number].kind in STATIC:
+            return chain[0]
+        ready = self.stages.stages[number]
+        while len(chain) <= stage - ready:
+            chain.append(register(m, chain[-1], f"r{number}_at_{ready + len(chain)}"))
+        return chain[stage - ready]
+
+    def _result(self, m: Module, number: int, op: Op) -> Value:
+        """The operation's result, at its stage."""
+        name = f"r{number}"
+        args = operands(op)
+        start = max((self.stages.stages[i] for i in args), default=0)
+        x = [self._at(m, i, start) for i in args]
+        machine = self.shape.machine
+        match op.kind:
+            case "input":
+                return self.x
+            case "state":
+                slot = [s.name for s in self.code.states].index(str(op.args[0]))
+                return getattr(self, f"state_{slot}")  # type: ignore[no-any-return]
+            case "param":
+                return self._plain[str(op.args[0])]
+            case "const":
+                return Const(int(op.args[0]), signed(op.bits))
+            case "shl":
+                return x[0] << int(op.args[1])
+            case "floor":
+                return x[0] >> int(op.args[1])
+            case "mul":
+                return multiply(m, x[0], x[1], machine, name)
+            case "scale":
+                mantissa, shift = self._scaled[str(op.args[1])]
+                product = multiply(m, x[0], mantissa, machine, name)
+                most = len(product) + 1  # more than this shifts out every bit alike
+                amount = register(m, Mux(shift > most, most, shift)[:SHIFT_BITS], f"{name}_shift")
+                half = rounding_constant(m, amount, len(product), f"{name}_half")
+                return shift_right(m, product, amount, half, name)
+            case "divide":
+                return divide(m, x[0], x[1], int(op.args[2]), name)
+            case "table":
+                return self._table(m, x[0], str(op.args[1]), name)
+        one = Signal(signed(op.bits), name=f"{name}_out")
+        m.d.sync += one.eq(_combine(op, x))
+        return one
+
+    def _table(self, m: Module, argument: Value, table: str, name: str) -> Value:
+        """A table's entry; each ``table`` operation has its own copy of the table."""
+        t = next(t for t in self.code.tables if t.name == table)
+        depth = table_words(t, self.shape)
+        address = Signal(bits_for(depth), name=f"{name}_address")
+        m.d.sync += address.eq(argument + self._base[table])
+        entry = Signal(signed(signed_bits(t.lo, t.hi)), name=f"{name}_entry")
+        host = self.host
+        here = host.memory == memory_number(self.shape, f"{self.code.name}.{table}")
+        add_memory(
+            m,
+            f"{name}_table",
+            depth,
+            write=(host.write & here, host.address[: len(address)], host.data[: len(entry)]),
+            read_address=Mux(host.idle, host.address[: len(address)], address),
+            read_data=entry,
+        )
+        if table not in self._read_back:
+            self._read_back.add(table)
+            m.d.comb += getattr(self, f"table_{table}").eq(entry)
+        return entry
+
+
+def _combine(op: Op, x: list[Value]) -> Value:
+    """Operations of one stage."""
+    match op.kind:
+        case "add":
+            return x[0] + x[1]
+        case "sub":
+            return x[0] - x[1]
+        case "neg":
+            return -x[0]
+        case "abs":
+            return Mux(x[0] < 0, -x[0], x[0])
+        case "round":
+            n = int(op.args[1])
+            return (x[0] + (1 << (n - 1))) >> n
+        case "min":
+            return Mux(x[0] < x[1], x[0], x[1])
+        case "max":
+            return Mux(x[0] > x[1], x[0], x[1])
+        case "gt":
+            return x[0] > x[1]
+        case "ge":
+            return x[0] >= x[1]
+        case "eq":
+            return x[0] == x[1]
+        case "and":
+            return x[0] & x[1]
+        case "or":
+            return x[0] | x[1]
+        case "not":
+            return x[0] == 0
+        case "select":
+            return Mux(x[0] != 0, x[1], x[2])
+        case "sat":
+            low, high = int(op.args[1]), int(op.args[2])
+            return Mux(x[0] < low, low, Mux(x[0] > high, high, x[0]))
+    raise AssertionError(op.kind)

@@ -1,0 +1,137 @@
+"""The lanes: weight memories, multipliers and accumulators, one of each per lane.
+
+Stages, counted from a token's issue: 3 operand and event index, 4 index times pitch, 5 weight
+address, 7 weight, 10 product, 11 accumulator register and write.
+"""
+
+from __future__ import annotations
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..compiler.encoding import Encoding, bits_for
+from ..compiler.kernels.pipeline import MULTIPLIER_LATENCY
+from ..compiler.shape import Shape
+from ..compiler.timing import ROW_LATENCY
+from .arithmetic import delay, register
+from .host import HostBus, selected
+from .issue import Token
+from .operands import X_LATENCY, WritePort
+from .primitives import READ_LATENCY, add_memory, add_multiplier
+
+WEIGHT_ADDRESS = X_LATENCY + 2
+PRODUCT = WEIGHT_ADDRESS + READ_LATENCY + MULTIPLIER_LATENCY
+
+assert PRODUCT + 1 == ROW_LATENCY
+
+
+class Lanes(wiring.Component):
+    """Multiply and accumulate, one row of a word per cycle.
+
+    Parameters
+    ----------
+    shape : Shape
+
+    Attributes
+    ----------
+    host : HostBus, in
+    token : Token, in
+    x, index : in
+        `X_LATENCY` cycles after the token.
+    map_reads : bool, in; map_address : unsigned, in
+        The mapper reads accumulators.
+    word : unsigned, out
+        The accumulator word read, `READ_LATENCY` cycles after its address.
+    did_accumulator : WritePort, out
+        What is written.
+    weight_q : unsigned, out
+        Read data for the host: the lanes' weights side by side.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        machine = shape.machine
+        word = machine.lanes * machine.accumulator_bits
+        super().__init__(
+            {
+                "host": In(HostBus(shape)),
+                "token": In(Token(Encoding(shape))),
+                "x": In(signed(machine.value_bits)),
+                "index": In(machine.index_bits),
+                "map_reads": In(1),
+                "map_address": In(bits_for(shape.accumulator_words)),
+                "word": Out(word),
+                "did_accumulator": Out(WritePort(shape.accumulator_words, word)),
+                "weight_q": Out(machine.lanes * machine.weight_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        machine, host, token = self.shape.machine, self.host, self.token
+        lane_bits = machine.lanes.bit_length() - 1
+        host_word = host.address[lane_bits:]
+        weight_bits = bits_for(self.shape.weight_words)
+
+        # Address of the weights: for events, the row times the rows' pitch is added.
+        pitch = delay(m, token.words, X_LATENCY, "pitch")
+        row = (self.index[:weight_bits] * pitch)[:weight_bits]
+        offset = register(m, row, "offset")
+        base = delay(m, token.weights, X_LATENCY + 1, "weights")
+        address = Signal(weight_bits)
+        m.d.sync += address.eq(base + offset)
+
+        x = delay(m, self.x, WEIGHT_ADDRESS + READ_LATENCY - X_LATENCY, "x")
+        first = delay(m, token.first, PRODUCT, "first")
+        clear = delay(m, token.clear, PRODUCT, "clear")
+        done = delay(m, token.valid & token.last, ROW_LATENCY, "done")
+        prior_address = delay(m, token.target, PRODUCT - READ_LATENCY, "target")
+        target = delay(m, prior_address, ROW_LATENCY - PRODUCT + READ_LATENCY, "target_late")
+
+        sums: list[Value] = []
+        for lane in range(machine.lanes):
+            weight = Signal(signed(machine.weight_bits), name=f"weight_{lane}")
+            product = Signal(
+                signed(machine.weight_bits + machine.value_bits), name=f"product_{lane}"
+            )
+            total = Signal(signed(machine.accumulator_bits), name=f"accumulator_{lane}")
+            here = host.address[:lane_bits] == lane if lane_bits else Const(1)
+            add_memory(
+                m,
+                f"weights_{lane}",
+                self.shape.weight_words,
+                write=(
+                    host.write & selected(host, self.shape, "weight") & here,
+                    host_word[:weight_bits],
+                    host.data[: machine.weight_bits],
+                ),
+                read_address=Mux(host.idle, host_word[:weight_bits], address),
+                read_data=weight,
+            )
+            add_multiplier(m, f"multiplier_{lane}", weight, x.as_signed(), product)
+            prior = self.word.word_select(lane, machine.accumulator_bits).as_signed()
+            before = Mux(first, Mux(clear, 0, prior), total)
+            # Idle, the register is 0: that is what the host writes into accumulators.
+            m.d.sync += total.eq(Mux(host.idle, 0, before + product))
+            sums.append(total)
+            m.d.comb += self.weight_q.word_select(lane, machine.weight_bits).eq(weight)
+
+        did = self.did_accumulator
+        by_host = host.write & selected(host, self.shape, "accumulator")
+        m.d.comb += [
+            did.enable.eq(Mux(host.idle, by_host, done)),
+            did.address.eq(Mux(host.idle, host_word, target)),
+            did.data.eq(Cat(*sums)),
+        ]
+        add_memory(
+            m,
+            "accumulators",
+            self.shape.accumulator_words,
+            write=(did.enable, did.address, did.data),
+            read_address=Mux(
+                host.idle, host_word, Mux(self.map_reads, self.map_address, prior_address)
+            ),
+            read_data=self.word,
+        )
+        return m

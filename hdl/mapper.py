@@ -1,0 +1,362 @@
+"""The mapper: streams a population through a kernel's pipeline, one neuron per clock cycle.
+
+Stages, counted from a neuron's issue: 2 accumulator word, 4 its lane's element, 11 the kernel's
+input (`MAP_INPUT`), together with the states. The kernel's depth later the next states are written;
+one cycle later an event, or `MAP_VALUE` later a value.
+"""
+
+from __future__ import annotations
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..compiler.encoding import Encoding, bits_for, memories
+from ..compiler.kernels.code import signed_bits
+from ..compiler.shape import SATURATION_BITS, Shape
+from ..compiler.timing import DRAIN, MAP_COUNT, MAP_EVENT, MAP_INPUT, MAP_VALUE
+from .arithmetic import RESCALE_LATENCY, Rescale, delay, register
+from .host import HostBus, extension_words, pass_on, selected
+from .kernel import KernelPipeline
+from .operands import WritePort
+from .primitives import READ_LATENCY, add_memory
+from .sequencer import MapFields
+
+LANE_LATENCY = 2
+"""Stages that pick one lane's element out of an accumulator word."""
+
+STATE_READ = MAP_INPUT - READ_LATENCY
+
+assert READ_LATENCY + LANE_LATENCY + RESCALE_LATENCY == MAP_INPUT
+assert RESCALE_LATENCY == MAP_VALUE
+assert MAP_EVENT == 1 and MAP_COUNT == MAP_EVENT + 1
+
+
+class Mapper(wiring.Component):
+    """Runs ``MAP`` instructions: all kernels of the shape, states, saturation counters.
+
+    Parameters
+    ----------
+    shape : Shape
+
+    Attributes
+    ----------
+    host : HostBus, in
+    fields : MapFields, in
+    begin, go, load : bool, in; load_index, load_word : in
+        From the sequencer.
+    end : bool, out
+        ``DRAIN - 1`` cycles after the last write.
+    reads : bool, out; address : unsigned, out; word : unsigned, in
+        Accumulators.
+    element : signed, out
+        The chosen lane's element; idle, the one that the host's address chooses.
+    write_value, write_event, write_count : WritePort, out
+    did_state_0, ... : WritePort, out
+    memory_q : dict of str -> Signal
+        Read data for the host, by memory name.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.encoding = Encoding(shape)
+        self.slots = shape.slots
+        machine = shape.machine
+        count_bits = bits_for(shape.event_words + 1)
+        members = {
+            "host": In(HostBus(shape)),
+            "fields": In(MapFields(self.encoding)),
+            "begin": In(1),
+            "go": In(1),
+            "load": In(1),
+            "load_index": In(bits_for(extension_words(shape) + 1)),
+            "load_word": In(self.encoding.word_bits),
+            "end": Out(1),
+            "reads": Out(1),
+            "address": Out(bits_for(shape.accumulator_words)),
+            "word": In(machine.lanes * machine.accumulator_bits),
+            "element": Out(signed(machine.accumulator_bits)),
+            "write_value": Out(WritePort(shape.value_words, machine.value_bits)),
+            "write_event": Out(
+                WritePort(shape.event_words, machine.value_bits + machine.index_bits)
+            ),
+            "write_count": Out(WritePort(shape.lists, count_bits)),
+        }
+        for k in range(self.slots):
+            members[f"did_state_{k}"] = Out(WritePort(shape.state_words, machine.state_bits))
+        super().__init__(members)
+        self.memory_q = {
+            name: Signal(info.bits, name=f"{name.replace('.', '_')}_q")
+            for name, info in memories(shape).items()
+            if name == "saturation" or name.startswith("state") or "." in name
+        }
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        shape, machine, fields = self.shape, self.shape.machine, self.fields
+
+        valid, last = self._issue(m)
+        element = self._lane(m, valid)
+        self._extension(m)
+
+        kernel = fields.kernel
+        inputs = [code.input for code in shape.kernels]
+        in_bits = max((signed_bits(p.lo, p.hi) for p in inputs), default=1)
+        m.submodules.rescale_input = scale_in = Rescale(machine.accumulator_bits, in_bits)
+        m.d.comb += [
+            scale_in.x.eq(element),
+            scale_in.right.eq(self.input_right),
+            scale_in.left.eq(self.input_left),
+            scale_in.low.eq(_choose(kernel, [Const(p.lo, signed(in_bits)) for p in inputs])),
+            scale_in.high.eq(_choose(kernel, [Const(p.hi, signed(in_bits)) for p in inputs])),
+        ]
+        enters = delay(m, valid, MAP_INPUT, "enters")
+        enters_last = delay(m, last, MAP_INPUT, "enters_last")
+        reads_state = delay(m, valid, STATE_READ, "reads_state")
+
+        pipelines = []
+        for number, code in enumerate(shape.kernels):
+            p = KernelPipeline(shape, code)
+            m.submodules[f"kernel_{number}"] = p
+            pipelines.append(p)
+            m.d.comb += [
+                p.valid.eq(enters & (kernel == number)),
+                p.last.eq(enters_last & (kernel == number)),
+                p.x.eq(scale_in.y),
+                p.load.eq(self.load),
+                p.load_index.eq(self.load_index),
+                p.load_word.eq(self.load_word),
+                *pass_on(self.host, p.host),
+            ]
+            for t in code.tables:
+                data = getattr(p, f"table_{t.name}")
+                m.d.comb += self.memory_q[f"{code.name}.{t.name}"].eq(data)
+
+        self._states(m, pipelines, reads_state)
+        limits = self._outputs(m, pipelines)
+        limits.append(scale_in.limited & enters)
+        self._saturations(m, [*limits, *(p.saturations for p in pipelines)])
+        return m
+
+    def _issue(self, m: Module) -> tuple[Value, Value]:
+        """One neuron per cycle: addresses of accumulator words; (valid, last)."""
+        lane_bits = self.shape.machine.lanes.bit_length() - 1
+        running, last = Signal(), Signal()
+        left = Signal.like(self.fields.length)
+        position = Signal(len(self.address) + lane_bits)
+        with m.If(self.go):
+            m.d.sync += [
+                running.eq(1),
+                left.eq(self.fields.length - 1),
+                last.eq(self.fields.length == 1),
+                position.eq(Cat(Const(0, lane_bits), self.fields.source)),
+            ]
+        with m.Elif(running):
+            m.d.sync += [
+                running.eq(~last),
+                left.eq(left - 1),
+                last.eq(left == 1),
+                position.eq(position + 1),
+            ]
+        m.d.comb += [self.reads.eq(running), self.address.eq(position[lane_bits:])]
+        return running, running & last
+
+    def _lane(self, m: Module, valid: Value) -> Value:
+        """The element of the lane whose turn it is; idle, of the lane that the host wants."""
+        machine = self.shape.machine
+        lane_bits = machine.lanes.bit_length() - 1
+        if lane_bits == 0:
+            m.d.comb += self.element.eq(delay(m, self.word, LANE_LATENCY, "element"))
+            return self.element
+        turn = Signal(lane_bits)
+        word_here = delay(m, valid, READ_LATENCY, "word_here")
+        with m.If(self.begin):
+            m.d.sync += turn.eq(0)
+        with m.Elif(word_here):
+            m.d.sync += turn.eq(turn + 1)
+        wanted = delay(m, self.host.address[:lane_bits], READ_LATENCY, "wanted")
+        lane = Mux(self.host.idle, wanted, turn)
+        near = (lane_bits + 1) // 2
+        bits = machine.accumulator_bits
+        groups = []
+        for group in range(1 << (lane_bits - near)):
+            members = [self.word.word_select((group << near) + n, bits) for n in range(1 << near)]
+            groups.append(register(m, Array(members)[lane[:near]], f"group_{group}"))
+        far = Const(0, 1)
+        if lane_bits > near:
+            far = register(m, lane[near:], "group_turn")
+        m.d.sync += self.element.eq(Array(groups)[far])
+        return self.element
+
+    def _extension(self, m: Module) -> None:
+        """Shift amounts and the population's number."""
+        for name, f in self.encoding.extension.items():
+            held = Signal(f.width, name=name)
+            with m.If(self.load & (self.load_index == 0)):
+                m.d.sync += held.eq(self.load_word[f.start : f.start + f.width])
+            setattr(self, name, held)
+
+    def _states(self, m: Module, pipelines: list[KernelPipeline], reads: Value) -> None:
+        """State memories: read ahead of the kernel's input, written behind its outputs."""
+        host = self.host
+        state_bits = self.shape.machine.state_bits
+        address_bits = bits_for(self.shape.state_words)
+        read_address, write_address = Signal(address_bits), Signal(address_bits)
+        leaves = Const(0, 1)
+        for p in pipelines:
+            leaves = leaves | p.out_valid
+        with m.If(self.go):
+            m.d.sync += [read_address.eq(self.fields.state), write_address.eq(self.fields.state)]
+        with m.Else():
+            with m.If(reads):
+                m.d.sync += read_address.eq(read_address + 1)
+            with m.If(leaves):
+                m.d.sync += write_address.eq(write_address + 1)
+        for slot in range(self.slots):
+            name = f"state{slot}"
+            did, data = getattr(self, f"did_state_{slot}"), self.memory_q[name]
+            users = [p for p in pipelines if slot < len(p.code.states)]
+            by_host = host.write & selected(host, self.shape, name)
+            writes, following = _merge(
+                [(p.out_valid, getattr(p, f"next_{slot}")) for p in users], state_bits
+            )
+            m.d.comb += [
+                did.enable.eq(Mux(host.idle, by_host, writes)),
+                did.address.eq(Mux(host.idle, host.address, write_address)),
+                did.data.eq(Mux(host.idle, host.data, following)),
+                *(getattr(p, f"state_{slot}").eq(data) for p in users),
+            ]
+            add_memory(
+                m,
+                name,
+                self.shape.state_words,
+                write=(did.enable, did.address, did.data),
+                read_address=Mux(host.idle, host.address[:address_bits], read_address),
+                read_data=data,
+            )
+
+    def _outputs(self, m: Module, pipelines: list[KernelPipeline]) -> list[Value]:
+        """Events, values and the end; returns the flags of what was limited."""
+        ends: Value = Const(0, 1)
+        limits: list[Value] = []
+        events = [p for p in pipelines if p.code.emits == "events"]
+        values = [p for p in pipelines if p.code.emits != "events"]
+        if events:
+            end, limited = self._events(m, events)
+            ends, limits = ends | end, [*limits, limited]
+        if values:
+            end, limited = self._values(m, values)
+            ends, limits = ends | end, [*limits, limited]
+        m.d.comb += self.end.eq(ends)
+        return limits
+
+    def _events(self, m: Module, pipelines: list[KernelPipeline]) -> tuple[Value, Value]:
+        """Append (index, payload) of every payload but 0; the count comes last."""
+        bits = self.shape.machine.value_bits
+        low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+        wide = max(bits, *(len(p.output) for p in pipelines))
+        leaves, output = _merge([(p.out_valid, p.output) for p in pipelines], wide)
+        _, last = _merge([(p.out_valid, p.out_last) for p in pipelines], 1)
+        output = output.as_signed()
+        payload, limited = Signal(signed(bits)), Signal()
+        fires, here = Signal(), register(m, leaves, "event_here")
+        below, above = output < low, output > high
+        m.d.sync += [
+            payload.eq(Mux(below, low, Mux(above, high, output))),
+            limited.eq((below | above) & leaves),
+            fires.eq((output != 0) & leaves),
+        ]
+        index = Signal(self.shape.machine.index_bits)
+        count = Signal(len(self.write_count.data))
+        address = Signal(len(self.write_event.address))
+        with m.If(self.go):
+            m.d.sync += [index.eq(0), count.eq(0), address.eq(self.fields.target)]
+        with m.Else():
+            with m.If(here):
+                m.d.sync += index.eq(index + 1)
+            with m.If(fires):
+                m.d.sync += [count.eq(count + 1), address.eq(address + 1)]
+        finish = delay(m, last & leaves, MAP_COUNT, "event_finish")
+        m.d.comb += [
+            self.write_event.enable.eq(fires),
+            self.write_event.address.eq(address),
+            self.write_event.data.eq(Cat(payload, index)),
+            self.write_count.enable.eq(finish),
+            self.write_count.address.eq(self.fields.list),
+            self.write_count.data.eq(count),
+        ]
+        return delay(m, finish, DRAIN - 1, "event_end"), limited
+
+    def _values(self, m: Module, pipelines: list[KernelPipeline]) -> tuple[Value, Value]:
+        """Scale and store every output."""
+        bits = self.shape.machine.value_bits
+        wide = max(len(p.output) for p in pipelines)
+        leaves, output = _merge([(p.out_valid, p.output) for p in pipelines], wide)
+        _, last = _merge([(p.out_valid, p.out_last) for p in pipelines], 1)
+        m.submodules.rescale_output = scale = Rescale(wide, bits)
+        m.d.comb += [
+            scale.x.eq(output),
+            scale.right.eq(self.output_right),
+            scale.left.eq(self.output_left),
+            scale.low.eq(-(1 << (bits - 1))),
+            scale.high.eq((1 << (bits - 1)) - 1),
+        ]
+        here = delay(m, leaves, MAP_VALUE, "value_here")
+        address = Signal(len(self.write_value.address))
+        with m.If(self.go):
+            m.d.sync += address.eq(self.fields.target)
+        with m.Elif(here):
+            m.d.sync += address.eq(address + 1)
+        m.d.comb += [
+            self.write_value.enable.eq(here),
+            self.write_value.address.eq(address),
+            self.write_value.data.eq(scale.y),
+        ]
+        end = delay(m, last & leaves, MAP_VALUE + DRAIN - 1, "value_end")
+        return end, scale.limited & here
+
+    def _saturations(self, m: Module, flags: list[Value]) -> None:
+        """Add what was limited during a ``MAP`` to its population's counter.
+
+        The last flag comes with the last write, is in `now` one cycle later, in `counted` two and in
+        `total` three cycles later: just in time for the end.
+        """
+        host = self.host
+        now = Signal(range(sum((1 << len(f)) - 1 for f in flags) + 1))
+        counted, total = Signal(SATURATION_BITS), Signal(SATURATION_BITS)
+        before = self.memory_q["saturation"]
+        m.d.sync += [
+            now.eq(sum(flags, Const(0, 1))),
+            counted.eq(Mux(self.begin, 0, counted + now)),
+            total.eq(before + counted),
+        ]
+        address_bits = len(self.population)
+        by_host = host.write & selected(host, self.shape, "saturation")
+        add_memory(
+            m,
+            "saturation",
+            self.shape.populations,
+            write=(
+                Mux(host.idle, by_host, self.end),
+                Mux(host.idle, host.address[:address_bits], self.population),
+                Mux(host.idle, host.data[:SATURATION_BITS], total),
+            ),
+            read_address=Mux(host.idle, host.address[:address_bits], self.population),
+            read_data=before,
+        )
+
+
+def _choose(number: Value, values: list[Value]) -> Value:
+    """The value with a number."""
+    return Array(values)[number] if len(values) > 1 else sum(values, Const(0, 1))
+
+
+def _merge(sources: list[tuple[Value, Value]], bits: int) -> tuple[Value, Value]:
+    """Of pairs (valid, value) of which at most one is valid: (any valid, the value)."""
+    any_valid: Value = Const(0, 1)
+    merged: Value = Const(0, bits)
+    for valid, value in sources:
+        any_valid = any_valid | valid
+        widened = Cat(value, value[-1].replicate(bits - len(value))) if len(value) < bits else value
+        merged = merged | Mux(valid, widened, 0)
+    return any_valid, merged[:bits]

@@ -1,0 +1,202 @@
+"""The sequencer: fetches and decodes instructions, and hands them over.
+
+While one instruction runs, the next one is fetched, decoded and its event count read, so that rows
+are issued back to back. `compiler.timing` states in which cycle everything happens.
+"""
+
+from __future__ import annotations
+
+from amaranth import Array, Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..compiler.encoding import END, EVT, MAP, Encoding, bits_for
+from ..compiler.shape import Shape
+from ..compiler.timing import (
+    ACCUMULATE_GAP,
+    DRAIN,
+    FIRST_HANDOVER,
+    HANDOVER_PERIOD,
+    MAP_LOAD,
+    ROW_LATENCY,
+    map_extension_words,
+)
+from .arithmetic import register
+from .host import extension_words
+from .issue import Issuer, Token
+
+FETCH = 3
+"""Cycles from a change of the program counter to the cycle in which its word is taken."""
+
+assert FIRST_HANDOVER == FETCH + HANDOVER_PERIOD
+assert MAP_LOAD == FETCH + 1
+MAP_FIELDS = ("source", "target", "state", "length", "kernel", "list")
+
+
+class MapFields(wiring.Signature):
+    """The first word of a ``MAP``, field by field, valid while it runs."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__({n: Out(encoding.map[n].width) for n in MAP_FIELDS})
+
+
+class Sequencer(wiring.Component):
+    """Runs phases.
+
+    Parameters
+    ----------
+    shape : Shape
+
+    Attributes
+    ----------
+    start : bool, in
+        Accepted if idle; `start_address` is the phase's first instruction word.
+    idle : bool, out
+    fetch_address : unsigned, out; fetch_word : unsigned, in
+        Instruction memory, `READ_LATENCY` cycles apart.
+    list : unsigned, out; count : unsigned, in
+        Count memory, the same.
+    token : Token, out
+    map : MapFields, out
+    map_begin : bool, out
+        Handover of a ``MAP``; `map` is valid from the next cycle on.
+    load, load_index, load_word : out
+        An extension word of the ``MAP``.
+    map_go : bool, out
+        The first neuron is issued in the next cycle.
+    map_end : bool, in
+        ``DRAIN - 1`` cycles after the last write of the ``MAP``.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.encoding = e = Encoding(shape)
+        address = bits_for(shape.instruction_words)
+        super().__init__(
+            {
+                "start": In(1),
+                "start_address": In(address),
+                "idle": Out(1, init=1),
+                "fetch_address": Out(address),
+                "fetch_word": In(e.word_bits),
+                "list": Out(e.multiply["list"].width),
+                "count": In(bits_for(shape.event_words + 1)),
+                "token": Out(Token(e)),
+                "map": Out(MapFields(e)),
+                "map_begin": Out(1),
+                "load": Out(1),
+                "load_index": Out(bits_for(extension_words(shape) + 1)),
+                "load_word": Out(e.word_bits),
+                "map_go": Out(1),
+                "map_end": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        e = self.encoding
+        m.submodules.issuer = issuer = Issuer(e)
+        connect(m, issuer.token, flipped(self.token))
+
+        following = Signal(e.word_bits)
+        head = {n: following[f.start : f.start + f.width] for n, f in e.head.items()}
+        rows = following[e.multiply["rows"].start :][: e.multiply["rows"].width]
+        opcode, clear = head["opcode"], head["clear"]
+        is_event, is_map, is_end = opcode == EVT, opcode == MAP, opcode == END
+
+        handover, multiply = Signal(), Signal()
+        ready = self._fetch(m, following, handover, multiply)
+        m.d.comb += self.list.eq(following[e.multiply["list"].start :][: len(self.list)])
+
+        # What the event count makes of the instruction: settled by the time it is ready.
+        empty = self.count == 0
+        m.d.sync += [
+            issuer.rows_less_one.eq(Mux(is_event, Mux(empty, 1, self.count), rows) - 1),
+            issuer.skip.eq(is_event & empty & ~clear),
+            issuer.zero.eq(is_event & empty),
+        ]
+        m.d.comb += [issuer.begin.eq(multiply), issuer.word.eq(following)]
+
+        in_flight: list[Value] = [issuer.running]
+        for n in range(1, ROW_LATENCY + DRAIN):
+            in_flight.append(register(m, in_flight[-1], f"in_flight_{n}"))
+        map_active = Signal()
+        drained = ~Cat(*in_flight).any()
+        no_hazard = Mux(
+            clear,
+            ~issuer.running | issuer.finishing,
+            ~Cat(*in_flight[:ACCUMULATE_GAP]).any(),
+        )
+        waits = head["wait"] | is_map | is_end
+        may_start = Mux(waits, drained, no_hazard) & ~map_active
+        m.d.comb += [
+            handover.eq(~self.idle & ready & may_start),
+            multiply.eq(handover & ~is_map & ~is_end),
+            self.map_begin.eq(handover & is_map),
+        ]
+        with m.If(self.start & self.idle):
+            m.d.sync += self.idle.eq(0)
+        with m.Elif(handover & is_end):
+            m.d.sync += self.idle.eq(1)
+        with m.If(self.map_begin):
+            m.d.sync += map_active.eq(1)
+            for name in MAP_FIELDS:
+                f = e.map[name]
+                m.d.sync += getattr(self.map, name).eq(following[f.start : f.start + f.width])
+        with m.Elif(self.map_end):
+            m.d.sync += map_active.eq(0)
+        return m
+
+    def _fetch(self, m: Module, following: Signal, handover: Value, multiply: Value) -> Value:
+        """Program counter, extension words, and the age of what was fetched last.
+
+        The word at the program counter stands in `fetch_word` `FETCH` cycles after the counter
+        changed. Taking it starts a period after which the instruction is decoded.
+        """
+        take = Signal()
+        started = self.start & self.idle
+        settle: Value = started
+        for n in range(1, FETCH + 1):
+            settle = register(m, settle, f"settle_{n}")
+
+        # A MAP's extension words follow one per cycle, then the next instruction.
+        counts = Array(map_extension_words(code) for code in self.shape.kernels)
+        kernel = following[self.encoding.map["kernel"].start :][: len(self.map.kernel)]
+        to_advance = Signal(range(extension_words(self.shape) + 1))
+        advance = to_advance != 0
+        total = Signal.like(to_advance)
+        with m.If(self.map_begin):
+            m.d.sync += [to_advance.eq(counts[kernel]), total.eq(counts[kernel])]
+        with m.Elif(advance):
+            m.d.sync += to_advance.eq(to_advance - 1)
+
+        begun: Value = self.map_begin
+        for n in range(1, FETCH + 1):
+            begun = register(m, begun, f"begun_{n}")
+        loading, index = Signal(), Signal.like(self.load_index)
+        in_load = begun | loading
+        at_end = in_load & (index == total)
+        with m.If(in_load):
+            m.d.sync += [loading.eq(~at_end), index.eq(Mux(at_end, 0, index + 1))]
+        m.d.comb += [
+            self.load.eq(in_load & ~at_end),
+            self.load_index.eq(index),
+            self.load_word.eq(self.fetch_word),
+            self.map_go.eq(at_end),
+            take.eq(settle | multiply | at_end),
+        ]
+        counter = self.fetch_address
+        with m.If(started):
+            m.d.sync += counter.eq(self.start_address)
+        with m.Elif(take | advance):
+            m.d.sync += counter.eq(counter + 1)
+
+        age = Signal(range(HANDOVER_PERIOD + 1))
+        ready = age == HANDOVER_PERIOD
+        with m.If(take):
+            m.d.sync += [following.eq(self.fetch_word), age.eq(1)]
+        with m.Elif(handover | started):
+            m.d.sync += age.eq(0)
+        with m.Elif((age != 0) & ~ready):
+            m.d.sync += age.eq(age + 1)
+        return ready
