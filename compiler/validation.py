@@ -71,6 +71,13 @@ def _positive(what: str, value: Any) -> None:
         raise ProgramError(f"{what} must be a positive number, not {value!r}")
 
 
+def _unit(what: str, value: Any) -> None:
+    # Negative where a filter of negative gain was folded into what enters it.
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value != 0):
+        raise ProgramError(f"{what} must be a number other than 0, not {value!r}")
+
+
 def _check_machine(machine: Machine) -> None:
     _integer("machine: lanes", machine.lanes, 1, 1024)
     for field, most in (
@@ -283,7 +290,7 @@ def _check_ports(program: Program) -> None:
             raise ProgramError(f"{what} is named {output.name!r}")
         _integer(f"{what}: phase", output.phase, 0, max(phases - 1, 0))
         _integer(f"{what}: size", output.size, 0, 1 << 31)
-        _positive(f"{what}: unit", output.unit)
+        _unit(f"{what}: unit", output.unit)
         lanes = program.machine.lanes
         sizes = {
             "accumulator": program.accumulator_words * lanes,
@@ -307,4 +314,4 @@ def _check_ports(program: Program) -> None:
         if len(population.state_units) != states:
             raise ProgramError(f"{what}: {len(population.state_units)} units for {states} states")
         for unit in (population.input_unit, population.output_unit, *population.state_units):
-            _positive(f"{what}: unit", unit)
+            _unit(f"{what}: unit", unit)

@@ -196,7 +196,7 @@ def test_other_version():
         (lambda m: m["inputs"][0].update(phase=1), "phase is 1, outside 0..0"),
         (lambda m: m["outputs"][0].update(memory="disk"), "no memory 'disk'"),
         (lambda m: m["outputs"][1].update(slot=1), "slot is 1"),
-        (lambda m: m["outputs"][2].update(unit=0.0), "unit must be a positive number"),
+        (lambda m: m["outputs"][2].update(unit=0.0), "unit must be a number other than 0"),
         (lambda m: m["kernels"][0].update(emit=99), "result is 99"),
         (lambda m: m["kernels"][0]["ops"][3].update(args=[4, 0]), "argument is 4, outside 0..2"),
         (lambda m: m["kernels"][0]["ops"][3].update(kind="pow"), "unknown; this Program needs"),
