@@ -179,7 +179,7 @@ class ProgramChip:
         limits = {}
         for name, value in needed.items():
             limit = self._limit[name]
-            while limit < value:
+            while limit < 2 * value:
                 limit *= 2
             limits[name] = limit
             logger.warning(

@@ -180,9 +180,8 @@ class Host:
                         if read.base not in seen:
                             seen.add(read.base)
                             todo.append(read.base)
-        sent = {a.signal for a in self.plan.sends}
-        read_in_front = {s.base for op in front for s in op.reads}
-        if (read_in_front | sent) & received:
+        # A sum that is sent and received, too, is set anew in each step: no reason to wait.
+        if {s.base for op in front for s in op.reads} & received:
             self.can_run_ahead = False
         behind = runs - front
         written_in_front = {s.base for op in front for s in op.sets + op.incs + op.updates}
@@ -332,8 +331,7 @@ class Host:
             return receive
 
         functions = [
-            receiver(a) if isinstance(a, Receive) else self.steps[a.operator]
-            for a in self._behind
+            receiver(a) if isinstance(a, Receive) else self.steps[a.operator] for a in self._behind
         ]
         updated = [base for base in bridge if base in self._updated]
         plain = [base for base in bridge if base not in self._updated]
@@ -353,4 +351,3 @@ class Host:
             for base in updated:
                 self.signals[base][...] = bridge[base][i]
             self._record()
-

@@ -105,9 +105,7 @@ class Simulator(nengo.Simulator):
             with tracker.next_stage("Building (compiling)", "Compilation"):
                 self._conversion = convert(model)
                 self.dg = self._conversion.dependencies
-                self._step_order = [
-                    op for op in self._conversion.order if hasattr(op, "make_step")
-                ]
+                self._step_order = [op for op in self._conversion.order if hasattr(op, "make_step")]
                 self.chip = self._make_chip() if len(self._conversion.graph.nx) else None
         self.signals = SignalDict()
         for op in model.operators:
@@ -182,9 +180,7 @@ class Simulator(nengo.Simulator):
             raise SimulatorClosed("Simulator cannot run because it is closed.")
         if progress_bar is None:
             progress_bar = self.progress_bar
-        with ProgressTracker(
-            progress_bar, Progress("Simulating", "Simulation", steps)
-        ) as tracker:
+        with ProgressTracker(progress_bar, Progress("Simulating", "Simulation", steps)) as tracker:
             self._host.run(steps, lambda n: tracker.total_progress.step(n))
         self._warn_of_saturation()
 

@@ -194,8 +194,14 @@ class _Counter:
         found = [self._item(name, "connection", ops, connection.size_out, counted, learned)]
         if synapse:
             found.append(
-                self._item(f"{name}: {connection.synapse}", "synapse", synapse,
-                           connection.size_out, counted, False)
+                self._item(
+                    f"{name}: {connection.synapse}",
+                    "synapse",
+                    synapse,
+                    connection.size_out,
+                    counted,
+                    False,
+                )
             )
         return found
 

@@ -41,9 +41,9 @@ def slices():
         b = nengo.Ensemble(40, 3, label="b")
         nengo.Connection(u[[2, 0]], a[:2])
         nengo.Connection(u[::-1], b, synapse=None)
-        nengo.Connection(a[[1, 1, 0]], b[[0, 2, 2]], synapse=0.01)
+        nengo.Connection(a[[1, 1, 0]], b[[0, 2, 1]], synapse=0.01)
         nengo.Connection(a[2], b[1], transform=-0.5)
-        nengo.Connection(b.neurons[::3], a.neurons[[1, 5, 1]], transform=np.ones((3, 14)) * 1e-3)
+        nengo.Connection(b.neurons[::3], a.neurons[[1, 5, 3]], transform=np.ones((3, 14)) * 1e-3)
         nengo.Probe(b, synapse=0.01)
         nengo.Probe(a[[2, 0]], synapse=0.01)
         nengo.Probe(a.neurons[[3, 1]])
@@ -185,9 +185,9 @@ def weights():
         b = nengo.Ensemble(25, 1, label="b")
         nengo.Connection(u, a)
         nengo.Connection(a, b, solver=nengo.solvers.LstsqL2(weights=True))
-        conn = nengo.Connection(a.neurons, b.neurons, transform=nengo.Dense((25, 20), init=0.01))
-        sparse = nengo.transforms.SparseMatrix([[0, 1], [3, 2], [24, 19]], [0.1, -0.2, 0.3], (25, 20))
-        nengo.Connection(a.neurons, b.neurons, transform=nengo.Sparse((25, 20), init=sparse))
+        conn = nengo.Connection(a.neurons, b.neurons, transform=nengo.Dense((25, 20), init=np.full((25, 20), 0.01)))
+        sparse = nengo.Sparse((25, 20), indices=[[0, 1], [3, 2], [24, 19]], init=[0.1, -0.2, 0.3])
+        nengo.Connection(a.neurons, b.neurons, transform=sparse)
         nengo.Probe(conn, "weights", sample_every=0.01)
         nengo.Probe(conn)
         nengo.Probe(b, synapse=0.01)
@@ -242,7 +242,10 @@ def learning(rule):
             conn = nengo.Connection(
                 a, b, solver=nengo.solvers.LstsqL2(weights=True), learning_rule_type=kinds[rule]
             )
-        nengo.Probe(conn, "scaled_encoders" if rule == "voja" else "weights") if rule != "voja" else None
+        if rule == "voja":
+            nengo.Probe(conn.learning_rule, "scaled_encoders", sample_every=0.01)
+        else:
+            nengo.Probe(conn, "weights", sample_every=0.01)
         nengo.Probe(b, synapse=0.01)
         nengo.Probe(b.neurons, "input")
     return net
@@ -271,8 +274,8 @@ def library(name):
             part = nengo.networks.CircularConvolution(10, 4)
             nengo.Connection(u, part.input_a)
             nengo.Connection(u, part.input_b)
-        elif name == "integrator":
-            part = nengo.networks.Integrator(0.1, 50, 2)
+        elif name == "gated memory":
+            part = nengo.networks.InputGatedMemory(20, 2, difference_gain=2.0)
             nengo.Connection(u[:2], part.input, synapse=0.1)
         elif name == "basal ganglia":
             part = nengo.networks.BasalGanglia(4, 20)
@@ -319,7 +322,7 @@ NETWORKS = {
         for n in (
             "product",
             "circular convolution",
-            "integrator",
+            "gated memory",
             "basal ganglia",
             "associative memory",
         )
