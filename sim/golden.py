@@ -80,7 +80,7 @@ class GoldenEngine:
         tables = {
             t.name: self.program.tables[f"{i.kernel}.{t.name}"][i.table_set] for t in code.tables
         }
-        states = [self._state[slot, neurons] for slot in range(len(code.states))]
+        states = list(self._state[: len(code.states), neurons].copy())
         evaluation = evaluate(code, value, states, i.parameters, tables)
         for slot, state in enumerate(evaluation.next_state):
             self._state[slot, neurons] = np.clip(state, *self._state_range)

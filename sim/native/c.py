@@ -23,8 +23,7 @@ _TEMPLATES = {
     "eq": "{0} == {1}",
     "and": "{0} & {1}",
     "or": "{0} | {1}",
-    "not": "{0} ^ 1",
-    "select": "{0} != 0 ? {1} : {2}",
+    "not": "!{0}",
     "clamp": "{0} < {1} ? {1} : {0} > {2} ? {2} : {0}",
 }
 
@@ -33,7 +32,9 @@ _KERNEL = """\
 static void kernel_{number}(context_t *context, const instruction_t *in)
 {{
     const int64_t *parameters = context->parameters + in->parameters;
+    const int32_t one = (int32_t)context->one;
     (void)parameters;
+    (void)one;
 {prologue}
     int64_t limited = 0{events};
     for (int64_t base = 0; base < in->length; base += BLOCK) {{
@@ -85,6 +86,26 @@ class C:
         if kind == "floor":
             return f"({operands[0]} >> {numbers[0]})"
         return f"({_TEMPLATES[kind].format(*operands)})"
+
+    def assign_condition(self, name: str, text: str) -> str:
+        """A boolean definition."""
+        return f"const _Bool {name} = {text};"
+
+    def condition(self, number: Number) -> str:
+        """A test against zero."""
+        return f"({number.text} != 0)"
+
+    def select(self, condition: str, a: str, b: str) -> str:
+        """A conditional expression."""
+        return f"({condition} ? {a} : {b})"
+
+    def truth(self, condition: str) -> Number:
+        """A 1 that the compiler does not know, or 0.
+
+        A plain conversion to int would do, but GCC 12.2's vectoriser gives wrong results where a
+        comparison has such a converted comparison as its operand.
+        """
+        return Number(f"({condition} ? one : 0)", 32)
 
     def read_input(self) -> str:
         """The input array of the block."""

@@ -37,6 +37,7 @@ class _Context(ctypes.Structure):
             "saturations", "weight", "parameters", "table_32", "table_64",
         )),
         ("state_stride", ctypes.c_int64),
+        ("one", ctypes.c_int64),
     ]  # fmt: skip
 
 
@@ -111,6 +112,7 @@ class NativeEngine:
                 )
             ),
             program.state.shape[1],
+            1,
         )
         self._context_at = ctypes.addressof(self._context)
         self._records_at = table.records.ctypes.data

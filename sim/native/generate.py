@@ -53,6 +53,18 @@ class Target(Protocol):
     ) -> str:
         """The text of an arithmetic operation on operands of this width."""
 
+    def assign_condition(self, name: str, text: str) -> str:
+        """A statement that names the outcome of a comparison or of a logical operation."""
+
+    def condition(self, number: Number) -> str:
+        """A 0/1 number as a condition."""
+
+    def select(self, condition: str, a: str, b: str) -> str:
+        """One of two numbers of equal width."""
+
+    def truth(self, condition: str) -> Number:
+        """A condition as a 0/1 number."""
+
     def read_input(self) -> str:
         """The kernel's input."""
 
@@ -134,6 +146,7 @@ class _Walk:
         self.state_width = 32 if machine.state_bits <= 32 else 64
         self.first_of = {table.name: table.first for table in code.tables}
         self.results: list[Number] = []
+        self.conditions: dict[int, str] = {}
         self.body: list[str] = []
 
     def run(self) -> None:
@@ -171,7 +184,27 @@ class _Walk:
                 return target.divide(a, b, int(name), double)
             case "sat":
                 return self._sat(op)
+            case "gt" | "ge" | "eq":
+                return self._truth(self._arithmetic(op).text)
+            case "and" | "or" | "not":
+                conditions = [self._condition(r) for r in operands(op)]
+                return self._truth(target.operation(op.kind, conditions, [], 1))
+            case "select":
+                choices = [self._operand(op, k) for k in (1, 2)]
+                width = width_of(min(o.lo for o in choices), max(o.hi for o in choices))
+                a, b = (target.cast(self.results[r], width).text for r in operands(op)[1:])
+                return Number(target.select(self._condition(operands(op)[0]), a, b), width)
         return self._arithmetic(op)
+
+    def _truth(self, text: str) -> Number:
+        """Name a condition, for logical operations; as a number it is made from that name."""
+        number = len(self.results)
+        self.conditions[number] = f"c{number}"
+        self.body.append(self.target.assign_condition(f"c{number}", text))
+        return self.target.truth(f"c{number}")
+
+    def _condition(self, result: int) -> str:
+        return self.conditions.get(result) or self.target.condition(self.results[result])
 
     def _wide(self, op: Op, k: int) -> str:
         return self.target.cast(self.results[operands(op)[k]], 64).text

@@ -30,6 +30,7 @@ typedef struct {
     const int32_t *table_32;   /* entries of the tables whose range fits, and of the others */
     const int64_t *table_64;
     int64_t state_stride;
+    int64_t one; /* always 1, unknown to the compiler */
 } context_t;
 
 typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP } opcode_t;
