@@ -1,4 +1,4 @@
-"""A Simulator that keeps what the host sends to the chip, so that a run can be repeated without it."""
+"""A Simulator that keeps what the host sends to the chip, so that a run can be repeated alone."""
 
 from __future__ import annotations
 

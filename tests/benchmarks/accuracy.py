@@ -100,8 +100,8 @@ def main() -> int:
     ]
     print_table(head, rows)
     print(
-        f"{rates['what']}: {rates['neurons']} neurons differ by {rates['rms_error_hz']:.3f} Hz rms, "
-        f"{rates['largest_error_hz']:.2f} Hz at most "
+        f"{rates['what']}: {rates['neurons']} neurons differ by {rates['rms_error_hz']:.3f} Hz "
+        f"rms, {rates['largest_error_hz']:.2f} Hz at most "
         f"({'ok' if rates['ok'] else f'over {LARGEST_RATE_ERROR} Hz'})"
     )
     return 0 if ok else 1

@@ -70,7 +70,7 @@ def product(neuron_type: object) -> tuple[nengo.Network, nengo.Probe]:
     t = _time(4.0)
     with _network(neuron_type, 13) as net:
         stimulus = nengo.Node(_signal(4.0, [np.sin(2 * np.pi * t), np.cos(np.pi * t)]))
-        network = nengo.networks.Product(100, 1)
+        network = nengo.networks.Product(200, 1)
         nengo.Connection(stimulus[0], network.input_a)
         nengo.Connection(stimulus[1], network.input_b)
         probe = nengo.Probe(network.output, synapse=0.03)
