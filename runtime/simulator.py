@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -186,7 +187,7 @@ class Simulator(nengo.Simulator):
 
     def _warn_of_saturation(self) -> None:
         counts = self.chip.saturations() if self.chip is not None else {}
-        new = {n: c for n, c in counts.items() if c > self._warned.get(n, 0)}
+        new = {n: c for n, c in counts.items() if c > self._warned.get(n, 0) and self._matters(n)}
         if new:
             worst = max(new, key=lambda name: new[name])
             others = f" and {len(new) - 1} more" if len(new) > 1 else ""
@@ -194,9 +195,14 @@ class Simulator(nengo.Simulator):
                 f"{worst}{others}: limited by its fixed-point format {new[worst]} times; give the "
                 "ranges of its inputs with ranges={...}, or bring its input nearer to its radius",
                 SaturationWarning,
-                stacklevel=3,
+                stacklevel=_frames_to_user(),
             )
         self._warned.update(counts)
+
+    def _matters(self, population: str) -> bool:
+        """Whether a limited signal of a population is worth a warning."""
+        graph = self._conversion.graph
+        return population not in graph.nx or graph[population].kernel.saturation_matters()
 
     # -- probes ------------------------------------------------------------------------------
 
@@ -258,3 +264,11 @@ class Simulator(nengo.Simulator):
             self._sim_data[probe].extend(samples)
         if state["closed"]:
             self.close()
+
+
+def _frames_to_user() -> int:
+    """The ``stacklevel`` that makes a warning point to the code that called the Simulator."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and isinstance(frame.f_locals.get("self"), Simulator) or level < 1:
+        frame, level = frame.f_back if frame is not None else None, level + 1
+    return level

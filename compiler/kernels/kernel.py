@@ -159,6 +159,10 @@ class Kernel:
         """
         return 1.0 if self.emits == "events" else math.inf
 
+    def saturation_matters(self) -> bool:
+        """Whether limiting a signal to its format changes what the model does, worth a warning."""
+        return True
+
     # -- float evaluation --------------------------------------------------------------------
 
     def step_float(
