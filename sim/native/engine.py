@@ -45,7 +45,7 @@ class _Port(ctypes.Structure):
     """`port_t` of loom.h."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("memory", "phase", "base", "size", "slot")),
+        *((name, ctypes.c_int64) for name in ("memory", "phase", "base", "start", "size", "slot")),
         ("data", ctypes.c_void_p),
     ]
 
@@ -148,16 +148,19 @@ class NativeEngine:
         self._c.loom_execute(self._context_at, self._records_at, begin, end)
 
     def _port(self, port: OutputPort, data: np.ndarray) -> _Port:
-        lanes = self.program.machine.lanes if port.memory == "accumulator" else 1
         memory = _PORT_MEMORIES.index(port.memory)
+        base, start = port.base, port.start
+        if port.memory != "event":
+            base, start = port.first_element(self.program.machine.lanes), 0
         address = data.ctypes.data
-        return _Port(memory, port.phase, port.base * lanes, port.size, port.slot, address)
+        return _Port(memory, port.phase, base, start, port.size, port.slot, address)
 
     def read(self, name: str) -> np.ndarray:
         """Read output port `name`."""
         port = output_port(self.program, name)
         data = np.zeros(port.size, np.int64)
-        self._c.loom_read(self._context_at, ctypes.addressof(self._port(port, data)))
+        target = self._port(port, data)  # kept alive during the call
+        self._c.loom_read(self._context_at, ctypes.addressof(target))
         return data
 
     def run(
@@ -168,7 +171,7 @@ class NativeEngine:
         given.sort(key=lambda pair: pair[0].phase)
         value = _PORT_MEMORIES.index("value")
         sources = (_Port * len(given))(
-            *(_Port(value, p.phase, p.base, p.size, 0, v.ctypes.data) for p, v in given)
+            *(_Port(value, p.phase, p.base, 0, p.size, 0, v.ctypes.data) for p, v in given)
         )
         ports = {name: output_port(self.program, name) for name in record}
         outputs = {name: np.zeros((steps, port.size), np.int64) for name, port in ports.items()}
