@@ -16,6 +16,9 @@ from spikeloom.compiler.program import InputPort, OutputPort, PopulationInfo, Pr
 WIDEST = 44
 """Bits of the widest result of a random kernel."""
 
+FAMILY = 4
+"""So many consecutive seeds share machine and kernels, and hence what engines build for them."""
+
 SCALE_BOUND = 2
 """Largest magnitude of a random scaled parameter."""
 
@@ -250,9 +253,10 @@ class ProgramMaker:
     """Assembles one random Program."""
 
     def __init__(self, seed: int, machine: Machine | None, largest: int) -> None:
+        self.family = np.random.default_rng([FAMILY, seed // FAMILY])
         self.rng = np.random.default_rng(seed)
         self.seed = seed
-        self.machine = machine or random_machine(self.rng)
+        self.machine = machine or random_machine(self.family)
         self.largest = largest
         self.weights: list[np.ndarray] = []
         self.weight_words = 0
@@ -260,7 +264,8 @@ class ProgramMaker:
     def make(self) -> Program:
         rng, machine = self.rng, self.machine
         self.kernels = {
-            f"k{n}": random_kernel(rng, f"k{n}", machine) for n in range(integer(rng, 1, 3))
+            f"k{n}": random_kernel(self.family, f"k{n}", machine)
+            for n in range(integer(self.family, 1, 3))
         }
         self.tables, self.sets = {}, {}
         for name, code in self.kernels.items():
