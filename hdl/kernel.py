@@ -71,6 +71,7 @@ class KernelPipeline(wiring.Component):
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
+        """The component as an Amaranth module."""
         m = Module()
         code = self.code
         self._chains: dict[int, list[Value]] = {}

@@ -68,6 +68,7 @@ class Lanes(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """The component as an Amaranth module."""
         m = Module()
         machine, host, token = self.shape.machine, self.host, self.token
         lane_bits = machine.lanes.bit_length() - 1
@@ -108,6 +109,7 @@ class Lanes(wiring.Component):
                 ),
                 read_address=Mux(host.idle, host_word[:weight_bits], address),
                 read_data=weight,
+                shared=True,
             )
             add_multiplier(m, f"multiplier_{lane}", weight, x.as_signed(), product)
             prior = self.word.word_select(lane, machine.accumulator_bits).as_signed()

@@ -1,0 +1,85 @@
+// Memory and multiplier of Lattice iCE40 UltraPlus.
+
+// Small block RAMs, which synthesis infers well; a large memory whose ports are never used in the
+// same cycle goes into the single-port RAMs.
+module spikeloom_memory #(
+  parameter DEPTH = 2, parameter WIDTH = 1, parameter ADDRESS = 1, parameter SHARED = 0
+) (
+  input clk,
+  input write_enable,
+  input [ADDRESS-1:0] write_address,
+  input [WIDTH-1:0] write_data,
+  input [ADDRESS-1:0] read_address,
+  output reg [WIDTH-1:0] read_data
+);
+  generate
+    if (SHARED && DEPTH > 2048 && DEPTH <= 16384) begin : large
+      localparam COLUMNS = (WIDTH + 15) / 16;
+      wire [13:0] address = write_enable ? write_address : read_address;
+      wire [COLUMNS*16-1:0] data = write_data, latch;
+      genvar column;
+      for (column = 0; column < COLUMNS; column = column + 1) begin : column_of
+        SB_SPRAM256KA ram (
+          .CLOCK(clk), .ADDRESS(address), .WREN(write_enable), .MASKWREN(4'b1111),
+          .CHIPSELECT(1'b1), .STANDBY(1'b0), .SLEEP(1'b0), .POWEROFF(1'b1),
+          .DATAIN(data[column*16 +: 16]), .DATAOUT(latch[column*16 +: 16])
+        );
+      end
+      always @(posedge clk) read_data <= latch[WIDTH-1:0];
+    end else begin : small
+      (* no_rw_check, ram_style = "block" *) reg [WIDTH-1:0] content [0:DEPTH-1];
+      reg [WIDTH-1:0] latch;
+      always @(posedge clk) begin
+        if (write_enable) content[write_address] <= write_data;
+        latch <= content[read_address];
+        read_data <= latch;
+      end
+    end
+  endgenerate
+endmodule
+
+// Signed product with input, pipeline and output registers; a factor of few bits takes no
+// multiplier.
+module spikeloom_multiplier #(parameter A = 16, parameter B = 16) (
+  input clk,
+  input signed [A-1:0] a,
+  input signed [B-1:0] b,
+  output signed [A+B-1:0] product
+);
+  generate
+    if (A <= 3 || B <= 3) begin : small
+      reg signed [A-1:0] a_in;
+      reg signed [B-1:0] b_in;
+      reg signed [A+B-1:0] middle, last;
+      always @(posedge clk) begin
+        a_in <= a;
+        b_in <= b;
+        middle <= a_in * b_in;
+        last <= middle;
+      end
+      assign product = last;
+    end else begin : whole
+      wire [15:0] x = {{16 - A + 1{a[A-1]}}, a[A-2:0]};
+      wire [15:0] y = {{16 - B + 1{b[B-1]}}, b[B-2:0]};
+      wire [31:0] p;
+      assign product = p[A+B-1:0];
+      SB_MAC16 #(
+        .NEG_TRIGGER(1'b0), .C_REG(1'b0), .A_REG(1'b1), .B_REG(1'b1), .D_REG(1'b0),
+        .TOP_8x8_MULT_REG(1'b1), .BOT_8x8_MULT_REG(1'b1),
+        .PIPELINE_16x16_MULT_REG1(1'b1), .PIPELINE_16x16_MULT_REG2(1'b1),
+        .TOPOUTPUT_SELECT(2'b11), .TOPADDSUB_LOWERINPUT(2'b00), .TOPADDSUB_UPPERINPUT(1'b0),
+        .TOPADDSUB_CARRYSELECT(2'b00),
+        .BOTOUTPUT_SELECT(2'b11), .BOTADDSUB_LOWERINPUT(2'b00), .BOTADDSUB_UPPERINPUT(1'b0),
+        .BOTADDSUB_CARRYSELECT(2'b00),
+        .MODE_8x8(1'b0), .A_SIGNED(1'b1), .B_SIGNED(1'b1)
+      ) multiplier (
+        .CLK(clk), .CE(1'b1), .A(x), .B(y), .C(16'b0), .D(16'b0), .O(p),
+        .AHOLD(1'b0), .BHOLD(1'b0), .CHOLD(1'b0), .DHOLD(1'b0),
+        .IRSTTOP(1'b0), .IRSTBOT(1'b0), .ORSTTOP(1'b0), .ORSTBOT(1'b0),
+        .OLOADTOP(1'b0), .OLOADBOT(1'b0), .ADDSUBTOP(1'b0), .ADDSUBBOT(1'b0),
+        .OHOLDTOP(1'b0), .OHOLDBOT(1'b0), .CI(1'b0), .ACCUMCI(1'b0), .SIGNEXTIN(1'b0),
+        .CO(), .ACCUMCO(), .SIGNEXTOUT()
+      );
+    end
+  endgenerate
+endmodule
