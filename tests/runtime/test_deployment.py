@@ -1,0 +1,226 @@
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nengo
+import numpy as np
+import pytest
+
+import spikeloom
+from spikeloom.cli import main
+from spikeloom.compiler.compile import PASSES
+from spikeloom.compiler.errors import ModelError, ProgramError, RangeError
+from spikeloom.compiler.storage import load_program
+from spikeloom.runtime.deployment import deploy, write_deployment
+
+EXAMPLES = Path(spikeloom.__file__).parent / "examples"
+GOLDEN = ["--engine", "golden"]
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory):
+    """The channel example, compiled by the command, with what it printed."""
+    directory = tmp_path_factory.mktemp("compiled") / "channel"
+    result = subprocess.run(
+        [sys.executable, "-m", "spikeloom", "compile", "channel.py", "-o", str(directory)]
+        + ["--compare", "0.3", *GOLDEN],
+        capture_output=True,
+        text=True,
+        cwd=EXAMPLES,
+    )
+    assert result.returncode == 0, result.stderr
+    return directory, result.stdout
+
+
+def network(scale=1.0):
+    with nengo.Network(label="small", seed=1) as net:
+        stimulus = nengo.Node(lambda t: scale * np.sin(20 * t), label="stimulus")
+        ensemble = nengo.Ensemble(30, 1, label="ensemble")
+        nengo.Connection(stimulus, ensemble)
+        nengo.Probe(ensemble, synapse=0.02, label="decoded")
+        nengo.Probe(ensemble.neurons, label="spikes")
+        nengo.Probe(ensemble.neurons, "voltage", label="voltage", sample_every=0.01)
+        nengo.Probe(stimulus, label="stimulus")
+    return net
+
+
+def test_what_it_writes_and_says(channel):
+    directory, printed = channel
+    assert sorted(p.name for p in directory.iterdir()) == [
+        "inputs.npz",
+        "program",
+        "report.html",
+        "report.json",
+    ]
+    assert "200 neurons on the chip, 0 on the host" in printed
+    assert "node stimulus (Python function)" in printed
+    assert "b decoded" in printed
+    assert "cycles per step" in printed
+    assert [p.name for p in directory.parent.iterdir()] == ["channel"]
+
+
+def test_report_json(channel):
+    data = json.loads((channel[0] / "report.json").read_text())
+    program = load_program(channel[0])
+    assert data["neurons"] == {"chip": 200, "host": 0}
+    assert data["run"] == {"steps": 300, "seconds": pytest.approx(0.3)}
+    assert data["memories"]["weight"]["words"] == len(program.weight)
+    by_name = {p["probe"]: p for p in data["probes"]}
+    assert by_name["b decoded"]["relative_rmse"] < 0.05
+    assert by_name["spikes of b"]["rate_rms_error_hz"] < 5
+    assert data["saturations"] == {}
+    cycles = data["cycles"]
+    assert cycles["without_events"] < cycles["mean"] <= cycles["largest"]
+    assert {s["limit_from"] for s in data["signals"]} <= {"proved", "given", "assumed"}
+    seen = [s for s in data["signals"] if s["largest_seen"] is not None]
+    assert len(seen) >= 3
+    assert all(s["largest_seen"] <= s["range"] for s in seen)
+    ensembles = {e["name"]: e for e in data["ensembles"]}
+    assert ensembles["a"]["spike_value"] == 1000
+    assert "tau_ref" in ensembles["a"]["registers"]
+
+
+class _Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.counts, self.links = [], {}, []
+
+    def handle_starttag(self, tag, attributes):
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href") and v]
+        if tag not in ("meta", "br", "link", "img", "input"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href") and v]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_report_html_is_whole_and_needs_nothing_else(channel):
+    page = _Page()
+    text = (channel[0] / "report.html").read_text()
+    page.feed(text)
+    assert page.open == []
+    assert page.counts["svg"] == 4  # two probes, memory, cycles
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    for words in ("What runs where", "Formats and ranges", "Python function", "MEMORY MAP"):
+        assert words in text
+
+
+def test_the_program_runs_again_without_nengo_and_gives_what_the_simulator_gave(channel, tmp_path):
+    directory, _ = channel
+    code = (
+        "import sys; from spikeloom.cli import main; status = main(sys.argv[1:]); "
+        "assert 'nengo' not in sys.modules; sys.exit(status)"
+    )
+    result = tmp_path / "result.npz"
+    arguments = ["run", str(directory), *GOLDEN, "-o", str(result)]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
+    net, _ = spikeloom.runtime.model_file.load_network(str(EXAMPLES / "channel.py"))
+    with spikeloom.Simulator(net, engine="golden", progress_bar=False) as sim:
+        sim.run_steps(300)
+    with np.load(result) as outputs:
+        (spikes,) = (p for p in net.all_probes if p.label == "spikes of b")
+        np.testing.assert_array_equal(outputs["b"], sim.data[spikes])
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_every_pass_can_be_shown(capsys, name):
+    path = str(EXAMPLES / "channel.py")
+    assert main(["compile", path, "--show", name, "--compare", "0", *GOLDEN]) == 0
+    assert "b" in capsys.readouterr().out
+
+
+def test_kinds_of_probes():
+    deployment = deploy(network(), seconds=0.1, engine="golden")
+    kinds = {c.name: (c.kind, c.fixed.shape) for c in deployment.findings.comparisons}
+    assert kinds == {
+        "decoded": ("values", (100, 1)),
+        "spikes": ("spikes", (100, 30)),
+        "voltage": ("values", (10, 30)),
+        "stimulus": ("values", (100, 1)),
+    }
+    exact = next(c for c in deployment.findings.comparisons if c.name == "stimulus")
+    assert exact.rmse == 0
+
+
+def test_calibration_fits_the_range_of_inputs():
+    assumed, calibrated = (
+        deploy(network(), seconds=0.1, calibrate=c, engine="golden").findings.program
+        for c in (None, 0.2)
+    )
+    # 18 bits for +-2, which hold 1.25 times what was seen; before, for eight radii.
+    assert calibrated.inputs["stimulus"].fraction == 16
+    assert assumed.inputs["stimulus"].fraction < 15
+
+
+def test_saturation_is_refused_unless_allowed():
+    with pytest.raises(RangeError, match="ensemble was limited by its fixed-point format"):
+        deploy(network(1000.0), seconds=0.1, engine="golden")
+    deployment = deploy(network(1000.0), seconds=0.1, engine="golden", allow_saturation=True)
+    assert deployment.data["saturations"]["ensemble"] > 0
+
+
+def test_networks_that_have_nothing_for_the_chip():
+    with nengo.Network(label="direct", seed=1) as net:
+        nengo.Ensemble(10, 1, neuron_type=nengo.Direct())
+    with pytest.raises(ModelError, match="direct: nothing in it can run on the chip"):
+        deploy(net, engine="golden")
+
+
+def test_host_in_the_loop_is_replayed_exactly(tmp_path, capsys):
+    with nengo.Network(label="loop", seed=1) as net:
+        ensemble = nengo.Ensemble(40, 1, label="ensemble")
+        node = nengo.Node(lambda t, x: 0.5 - x, size_in=1, label="function")
+        nengo.Connection(ensemble, node, synapse=0.01)
+        nengo.Connection(node, ensemble)
+        nengo.Probe(ensemble, synapse=0.02, label="decoded")
+    write_deployment(deploy(net, seconds=0.2, engine="golden"), tmp_path / "loop")
+    assert main(["run", str(tmp_path / "loop"), *GOLDEN, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 200
+    (tmp_path / "loop" / "inputs.npz").unlink()
+    assert main(["run", str(tmp_path / "loop"), *GOLDEN]) == 2
+    assert "needs values for its inputs: " in capsys.readouterr().err
+
+
+def test_an_old_result_is_replaced_but_nothing_else(tmp_path):
+    deployment = deploy(network(), seconds=0.05, engine="golden")
+    write_deployment(deployment, tmp_path / "out")
+    write_deployment(deployment, tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(ProgramError, match="was not written by Spikeloom"):
+        write_deployment(deployment, tmp_path / "mine")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.py", "-o", "x"], "no such file"),
+        (["MODEL"], "nothing to do"),
+        (["MODEL", "-o", "x", "--dt", "0"], "--dt 0.0: must be a positive number"),
+        (["MODEL", "-o", "x", "--dt", "nan"], "--dt nan"),
+        (["MODEL", "-o", "x", "--calibrate", "-1"], "--calibrate -1.0"),
+        (["MODEL", "-o", "x", "--compare", "-1"], "--compare -1.0"),
+        (["MODEL", "-o", "x", "--lanes", "3"], "--lanes 3: must be a power of two"),
+        (["MODEL", "-o", "x", "--show", "magic"], "invalid choice"),
+        (["MODEL", "-o", "x", "--engine", "magic"], "no engine is named 'magic'"),
+    ],
+)
+def test_mistakes(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    model = str(EXAMPLES / "channel.py")
+    try:
+        status = main(["compile", *(model if a == "MODEL" else a for a in arguments)])
+    except SystemExit as e:
+        status = e.code
+    error = capsys.readouterr().err
+    assert status == 2
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
