@@ -1,5 +1,5 @@
-"""What ``make demo`` shows: a network is lowered to integers, run on two engines that agree in every
-number, and compared with Nengo's floating point."""
+"""What ``make demo`` shows: a network is lowered to integers, run on two engines that agree in
+every number, and compared with Nengo's floating point."""
 
 import argparse
 import sys

@@ -123,7 +123,7 @@ def deploy(
         if steps:  # a first run finds the ranges that had to be widened
             sim.run_steps(steps)
     with part("lower"):
-        compilation = compile_graph(sim.chip.graph, machine)  # type: ignore[attr-defined]
+        compilation = compile_graph(sim.graph, machine)
     program = compilation.program
     findings = Findings(
         program=program,

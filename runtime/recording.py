@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..compiler.frontends.nengo import Conversion
+from ..compiler.graph import Graph
 from .chip import Chip
 from .simulator import Simulator
 
@@ -57,6 +58,13 @@ class RecordingSimulator(Simulator):
     def conversion(self) -> Conversion:
         """How the model was split between chip and host."""
         return self._conversion
+
+    @property
+    def graph(self) -> Graph:
+        """What the chip computes, with the ranges that it was last compiled for."""
+        chip: Any = self.chip
+        graph: Graph = chip.graph
+        return graph
 
     def sent(self) -> dict[str, np.ndarray]:
         """Values of each input of the chip since the last reset, (steps, size) float64."""

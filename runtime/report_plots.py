@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -116,7 +117,11 @@ def _thin(values: np.ndarray) -> np.ndarray:
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
     # No date and a fixed salt: the same run gives the same page. Text stays text.
-    settings = {"svg.hashsalt": "spikeloom", "svg.fonttype": "none", "font.family": "sans-serif"}
+    settings: dict[Any, Any] = {
+        "svg.hashsalt": "spikeloom",
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+    }
     with matplotlib.rc_context(settings):
         figure.savefig(text, format="svg", dpi=160, metadata={"Date": None})
     svg = text.getvalue()

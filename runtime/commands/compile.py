@@ -16,8 +16,8 @@ from ..model_file import load_network
 from ..terminal import print_table, progress
 
 HELP = """Lower a Nengo network to a Program. MODEL.py defines a nengo.Network in the variable
-`model`, or in the one that is named behind a colon. DIR gets the Program, the inputs of a run of it,
-and a report (report.html, report.json) that compares it with float Nengo."""
+`model`, or in the one that is named behind a colon. DIR gets the Program, the inputs of a run of
+it, and a report (report.html, report.json) that compares it with float Nengo."""
 EXAMPLE = "spikeloom compile examples/channel.py -o out/channel --calibrate 1"
 
 
@@ -130,8 +130,12 @@ def print_summary(data: dict[str, Any]) -> None:
     print_table(
         ["spikes", "float", "fixed point", "rates differ by (Hz rms)"],
         [
-            [p["probe"], str(p["spikes_float"]), str(p["spikes_fixed"])]
-            + [f"{p['rate_rms_error_hz']:.3f}"]
+            [
+                p["probe"],
+                str(p["spikes_float"]),
+                str(p["spikes_fixed"]),
+                f"{p['rate_rms_error_hz']:.3f}",
+            ]
             for p in spikes
         ],
     )

@@ -24,8 +24,10 @@ def channel(tmp_path_factory):
     """The channel example, compiled by the command, with what it printed."""
     directory = tmp_path_factory.mktemp("compiled") / "channel"
     result = subprocess.run(
-        [sys.executable, "-m", "spikeloom", "compile", "channel.py", "-o", str(directory)]
-        + ["--compare", "0.3", *GOLDEN],
+        [
+            *(sys.executable, "-m", "spikeloom", "compile", "channel.py", "-o", str(directory)),
+            *("--compare", "0.3", *GOLDEN),
+        ],
         capture_output=True,
         text=True,
         cwd=EXAMPLES,
