@@ -6,7 +6,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from ..compiler.graph import Graph
 from ..compiler.instructions import Map
 from ..compiler.program import Program
 from ..sim.engine import Engine
-
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +50,12 @@ class Chip(Protocol):
 
     def saturations(self) -> dict[str, int]:
         """How often each population was limited by its format since the last reset."""
+
+    def snapshot(self) -> Any:
+        """The state between two steps, to be pickled."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Go on from a `snapshot` of a chip with the same Graph."""
 
 
 class ProgramChip:
@@ -172,6 +177,15 @@ class ProgramChip:
         """How often each population was limited by its format since the last reset."""
         return dict(self._counted + Counter(self.engine.saturations()))
 
+    def snapshot(self) -> tuple[Program, dict[str, np.ndarray]]:
+        """The state between two steps, to be pickled."""
+        return self.program, self._memories()
+
+    def restore(self, snapshot: tuple[Program, dict[str, np.ndarray]]) -> None:
+        """Go on from a `snapshot` of a chip with the same Graph."""
+        self.reset()
+        self._adopt(*snapshot)
+
     # -- carrying a running state over to other formats --------------------------------------
 
     def _widen(self, needed: dict[str, float]) -> None:
@@ -209,22 +223,28 @@ class ProgramChip:
     def _adopt(self, program: Program, memories: dict[str, np.ndarray]) -> None:
         """Take over the states and values of `program`, another one of the same Graph."""
         value, state = self.engine.memory("value"), self.engine.memory("state")
-        theirs = {i.population: i for i in program.instructions if isinstance(i, Map)}
+        theirs = _places(program)
         largest = (1 << (self.program.machine.value_bits - 1)) - 1
-        for own in self.program.instructions:
-            if not isinstance(own, Map):
-                continue
-            other = theirs[own.population]
-            now, was = (p.populations[own.population] for p in (self.program, program))
+        for name, (own, first, size) in _places(self.program).items():
+            other, other_first, _ = theirs[name]
+            now, was = (
+                p.populations[i.population] for p, i in ((self.program, own), (program, other))
+            )
+            to, source = own.state + first, other.state + other_first
             for slot, port in enumerate(self.program.kernels[own.kernel].states):
-                moved = memories["state"][slot, other.state : other.state + own.length]
-                state[slot, own.state : own.state + own.length] = _rescaled(
-                    moved, was.state_units[slot] / now.state_units[slot], port.lo, port.hi
+                state[slot, to : to + size] = _rescaled(
+                    memories["state"][slot, source : source + size],
+                    was.state_units[slot] / now.state_units[slot],
+                    port.lo,
+                    port.hi,
                 )
             if own.list < 0:
-                moved = memories["value"][other.target : other.target + own.length]
-                value[own.target : own.target + own.length] = _rescaled(
-                    moved, was.output_unit / now.output_unit, -largest - 1, largest
+                to, source = own.target + first, other.target + other_first
+                value[to : to + size] = _rescaled(
+                    memories["value"][source : source + size],
+                    was.output_unit / now.output_unit,
+                    -largest - 1,
+                    largest,
                 )
         self.engine.load_memory("value", value)
         self.engine.load_memory("state", state)
@@ -232,3 +252,14 @@ class ProgramChip:
 
 def _rescaled(integers: np.ndarray, ratio: float, lo: int, hi: int) -> np.ndarray:
     return np.clip(np.rint(integers * ratio), lo, hi).astype(np.int64)
+
+
+def _places(program: Program) -> dict[str, tuple[Map, int, int]]:
+    """Where each of the user's populations lies: the ``MAP`` that runs it, first element, size."""
+    found = {}
+    for instruction in program.instructions:
+        if isinstance(instruction, Map):
+            name = instruction.population
+            members = program.populations[name].members or ((name, 0, instruction.length),)
+            found.update({n: (instruction, first, size) for n, first, size in members})
+    return found

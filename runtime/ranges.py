@@ -15,14 +15,14 @@ from ..compiler.frontends.nengo import Conversion
 from ..compiler.graph import Graph, Input
 
 MARGIN = 8.0
-"""An input without a known limit is assumed to stay within this many radii."""
+"""An input without a known limit is assumed to stay within this many radii of what it reaches."""
 
 
 def with_ranges(conversion: Conversion, ranges: Mapping[Any, float] | None) -> Graph:
     """The Graph with a limit on each input.
 
-    In this order: what the user gave; what the process behind the input can give at most; eight
-    times the largest radius of the ensembles that it reaches (at least 8).
+    In this order: what the user gave; what the process behind the input can give at most; what is
+    usual for what the input reaches (`MARGIN` radii).
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def with_ranges(conversion: Conversion, ranges: Mapping[Any, float] | None) -> G
         elif known is not None and send.offset is None:
             limits[send.name] = known
         elif node.limit is None:
-            limits[send.name] = MARGIN * _largest_radius(conversion, send.name)
+            limits[send.name] = _assumed(conversion, send.name)
     unknown = set(given) - used
     if unknown:
         inputs = ", ".join(sorted({graph[s.name].origin for s in conversion.plan.sends})) or "none"
@@ -74,20 +74,41 @@ def known_limit(owner: object) -> float | None:
     return None
 
 
-def _largest_radius(conversion: Conversion, name: str) -> float:
-    """Largest radius of the ensembles that a node of the Graph reaches without neurons between."""
-    graph, todo, seen, radius = conversion.graph, [name], {name}, 1.0
-    signals = conversion.placement.model.sig
-    radii = {
-        conversion.names.of_signal(signals[obj]["in"].base): float(obj.radius)
-        for obj in list(signals)
-        if isinstance(obj, nengo.Ensemble) and "in" in signals[obj]
-    }
+def _assumed(conversion: Conversion, name: str) -> float:
+    """Range of a vector from what it reaches without neurons between.
+
+    Eight times the largest radius of ensembles; where it enters neurons past their encoders, as
+    large as their gains and biases make other currents there.
+    """
+    graph, todo, seen = conversion.graph, [name], {name}
+    radii, currents = _sizes(conversion)
+    largest = max(1.0, radii.get(graph[name].origin, 1.0))
     while todo:
-        for target, _, _ in graph.edges_from(todo.pop()):
-            radius = max(radius, radii.get(graph[target].origin, 1.0))
-            kernel = getattr(graph[target], "kernel", None)
-            if target not in seen and (kernel is None or kernel.delayed):
+        source = todo.pop()
+        for target, _, _ in graph.edges_from(source):
+            node = graph[target]
+            kernel = getattr(node, "kernel", None)
+            if kernel is not None and not kernel.delayed:
+                inside = graph[source].origin in radii
+                largest = max(largest, 0.0 if inside else currents.get(node.origin, 1.0))
+                continue
+            largest = max(largest, radii.get(node.origin, 1.0))
+            if target not in seen:
                 seen.add(target)
                 todo.append(target)
-    return radius
+    return MARGIN * largest
+
+
+def _sizes(conversion: Conversion) -> tuple[dict[str, float], dict[str, float]]:
+    """Radius by the name of an ensemble's input; largest ``gain + abs(bias)`` by its own name."""
+    model, names = conversion.placement.model, conversion.names
+    radii, currents = {}, {}
+    for obj in list(model.sig):
+        built = model.params.get(obj) if isinstance(obj, nengo.Ensemble) else None
+        if built is None:
+            continue
+        radii[names.of_signal(model.sig[obj]["in"].base)] = float(obj.radius)
+        if built.gain is not None and "out" in model.sig[obj.neurons]:
+            name = names.of_signal(model.sig[obj.neurons]["out"].base)
+            currents[name] = float(np.max(np.abs(built.gain) + np.abs(built.bias)))
+    return radii, currents

@@ -202,7 +202,9 @@ class Simulator(nengo.Simulator):
     def _matters(self, population: str) -> bool:
         """Whether a limited signal of a population is worth a warning."""
         graph = self._conversion.graph
-        return population not in graph.nx or graph[population].kernel.saturation_matters()
+        members = self.program.populations[population].members if self.program else ()
+        name = members[0][0] if members else population
+        return name not in graph.nx or graph[name].kernel.saturation_matters()
 
     # -- probes ------------------------------------------------------------------------------
 
@@ -245,6 +247,7 @@ class Simulator(nengo.Simulator):
         state = super().__getstate__()
         state["probe_outputs"] = {p: list(s) for p, s in state["probe_outputs"].items()}
         state["options"] = self._options
+        state["chip"] = None if self.chip is None else self.chip.snapshot()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -262,6 +265,9 @@ class Simulator(nengo.Simulator):
             self.signals[key] = value
         for probe, samples in state["probe_outputs"].items():
             self._sim_data[probe].extend(samples)
+        if self.chip is not None:
+            self.chip.restore(state["chip"])
+        self._probe_step_time()
         if state["closed"]:
             self.close()
 
@@ -269,6 +275,6 @@ class Simulator(nengo.Simulator):
 def _frames_to_user() -> int:
     """The ``stacklevel`` that makes a warning point to the code that called the Simulator."""
     frame, level = inspect.currentframe(), 0
-    while frame is not None and isinstance(frame.f_locals.get("self"), Simulator) or level < 1:
+    while (frame is not None and isinstance(frame.f_locals.get("self"), Simulator)) or level < 1:
         frame, level = frame.f_back if frame is not None else None, level + 1
     return level

@@ -14,9 +14,7 @@ class FloatChip:
         self.graph = graph
         order = nx.DiGraph()
         order.add_nodes_from(graph.nx)
-        order.add_edges_from(
-            (u, v) for u, v in graph.nx.edges() if not self._delayed(u)
-        )
+        order.add_edges_from((u, v) for u, v in graph.nx.edges() if not self._delayed(u))
         for node in graph.nodes():
             if isinstance(node, Input):
                 order.add_edges_from((name, node.name) for name in node.requires)

@@ -7,7 +7,6 @@ from float_graph import FloatSimulator
 from nengo.builder import Model
 
 from spikeloom.compiler.frontends.nengo import convert
-from spikeloom.compiler.graph import Input, Population
 
 
 def sine(t):
@@ -185,7 +184,9 @@ def weights():
         b = nengo.Ensemble(25, 1, label="b")
         nengo.Connection(u, a)
         nengo.Connection(a, b, solver=nengo.solvers.LstsqL2(weights=True))
-        conn = nengo.Connection(a.neurons, b.neurons, transform=nengo.Dense((25, 20), init=np.full((25, 20), 0.01)))
+        conn = nengo.Connection(
+            a.neurons, b.neurons, transform=nengo.Dense((25, 20), init=np.full((25, 20), 0.01))
+        )
         sparse = nengo.Sparse((25, 20), indices=[[0, 1], [3, 2], [24, 19]], init=[0.1, -0.2, 0.3])
         nengo.Connection(a.neurons, b.neurons, transform=sparse)
         nengo.Probe(conn, "weights", sample_every=0.01)
@@ -199,7 +200,11 @@ def convolution(channels_last=True, transpose=False, dims=2, groups=1):
         if transpose:
             shape = (3, 4, 2) if channels_last else (2, 3, 4)
             conv = nengo.ConvolutionTranspose(
-                3, shape, kernel_size=(2, 3), strides=(2, 1), padding="same",
+                3,
+                shape,
+                kernel_size=(2, 3),
+                strides=(2, 1),
+                padding="same",
                 channels_last=channels_last,
             )
         elif dims == 1:
@@ -210,7 +215,11 @@ def convolution(channels_last=True, transpose=False, dims=2, groups=1):
         else:
             shape = (5, 6, 2) if channels_last else (2, 5, 6)
             conv = nengo.Convolution(
-                4, shape, padding="same", channels_last=channels_last, groups=groups,
+                4,
+                shape,
+                padding="same",
+                channels_last=channels_last,
+                groups=groups,
             )
         u = nengo.Node(np.linspace(-1, 1, conv.size_in), label="u")
         a = nengo.Ensemble(conv.size_in, 1, label="a")

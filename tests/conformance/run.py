@@ -1,6 +1,6 @@
 """Run Nengo's own backend suite with `spikeloom.Simulator`, and count where the work was done.
 
-    python tests/conformance/run.py [options of pytest]
+python tests/conformance/run.py [options of pytest]
 """
 
 import os

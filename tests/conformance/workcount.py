@@ -132,7 +132,9 @@ class WorkCounter:
                 f"({part:.2f} %); apart from these: {apart or 'none'}"
             )
         for test, kind, name, _, reason in self.work.missed[:20]:
-            report.write_line(f"on the host, although supported: {kind} {name} ({reason}) in {test}")
+            report.write_line(
+                f"on the host, although supported: {kind} {name} ({reason}) in {test}"
+            )
         for complaint in self.verdict(self.config.option.least_passed):
             report.write_line(f"FAILED: {complaint}", red=True)
         path = self.config.option.work_json
