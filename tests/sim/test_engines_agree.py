@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from random_programs import FAMILY, random_inputs, random_program
+
 from spikeloom.sim import create_engine
 from spikeloom.sim.check import MEMORIES
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from spikeloom.compiler.errors import KernelError
 from spikeloom.compiler.kernels.code import KernelCode, Op, Parameter, Port, Table
 from spikeloom.compiler.kernels.pipeline import SOURCES

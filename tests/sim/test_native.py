@@ -1,0 +1,196 @@
+"""The native engine's own business: compilers, kept libraries, what the source depends on."""
+
+import dataclasses
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from example_program import example_program
+from random_programs import FAMILY, random_program
+
+from spikeloom.compiler.errors import ToolError
+from spikeloom.compiler.kernels.code import KernelCode, Op, Port
+from spikeloom.compiler.machine import Machine
+from spikeloom.sim.native import build as native_build
+from spikeloom.sim.native.c import C
+from spikeloom.sim.native.engine import NativeEngine
+from spikeloom.sim.native.generate import double_is_exact, generate, parameter_slots
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    """An empty cache, and no memory of compilers found before."""
+    monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path / "cache"))
+    native_build.find_compiler.cache_clear()
+    native_build._identity.cache_clear()
+    yield tmp_path
+    native_build.find_compiler.cache_clear()
+    native_build._identity.cache_clear()
+
+
+def script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_source_depends_on_kernels_and_widths_alone():
+    first, second = random_program(0), random_program(FAMILY - 1)
+    assert first.instructions != second.instructions
+
+    def source(program):
+        return generate(program.kernels, program.machine, C())
+
+    assert source(first) == source(second)
+    other_lanes = dataclasses.replace(first.machine, lanes=64)
+    assert generate(first.kernels, other_lanes, C()) == source(first)
+    assert source(random_program(FAMILY)) != source(first)
+
+
+def test_library_is_built_once(fresh):
+    program = example_program()
+    engine = NativeEngine(program)
+    assert engine.library.parent == fresh / "cache" / "native"
+    assert engine.library.with_suffix(".c").read_text().startswith("#define VALUE_LO")
+    changed = engine.library.stat().st_mtime_ns
+    again = example_program()
+    again.weight[0, 0] += 1
+    assert NativeEngine(again).library == engine.library
+    assert engine.library.stat().st_mtime_ns == changed
+    left = sorted(p.suffix for p in engine.library.parent.iterdir())
+    assert left == [".c", ".so"], "temporary files were left behind"
+
+
+def test_engines_do_not_share_memories():
+    a, b = NativeEngine(example_program()), NativeEngine(example_program())
+    a.run(5, {"stimulus": np.full((5, 2), 99)}, [])
+    assert b.memory("state").tolist() == [[5, 9, 0]]
+    assert not b.memory("accumulator").any()
+
+
+def test_flags_that_the_compiler_refuses_are_dropped(fresh, monkeypatch):
+    command, _ = native_build.find_compiler()
+    real = " ".join(command)
+    refusing = 'case "$*" in *march=native*) echo "error: no such flag" >&2; exit 1;; esac\n'
+    monkeypatch.setenv("CC", script(fresh / "cc", f'{refusing}exec {real} "$@"'))
+    native_build.find_compiler.cache_clear()
+    engine = NativeEngine(example_program())
+    engine.step()
+    assert engine.library.exists()
+
+
+def test_failing_compiler(fresh, monkeypatch):
+    text = 'case "$*" in *--version*) echo fake 1.0; exit 0;; esac\n'
+    text += 'echo "fatal error: disk" >&2; exit 1'
+    monkeypatch.setenv("CC", script(fresh / "cc", text))
+    with pytest.raises(ToolError, match="cc failed: fatal error: disk; set CC") as e:
+        NativeEngine(example_program())
+    assert "\n" not in str(e.value)
+    assert not list((fresh / "cache" / "native").iterdir())
+
+
+def test_no_compiler(fresh, monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(fresh))
+    monkeypatch.setattr(native_build.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ToolError, match="found none: install gcc, or `pip install ziglang`"):
+        NativeEngine(example_program())
+
+
+def test_ziglang_is_the_last_resort(monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(native_build.shutil, "which", lambda name: None)
+    monkeypatch.setattr(native_build.importlib.util, "find_spec", lambda name: object())
+    assert list(native_build.compilers()) == [[sys.executable, "-m", "ziglang", "cc"]]
+
+
+def test_broken_cc_is_passed_over(fresh, monkeypatch):
+    monkeypatch.setenv("CC", str(fresh / "missing"))
+    command, _ = native_build.find_compiler()
+    assert command != [str(fresh / "missing")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders without write permission are POSIX")
+def test_cache_that_cannot_be_written(fresh, monkeypatch):
+    # A file where the folder should be: not even root can create it.
+    (fresh / "file").write_text("")
+    monkeypatch.setenv("SPIKELOOM_CACHE", str(fresh / "file" / "cache"))
+    engine = NativeEngine(example_program())
+    engine.step()
+    assert fresh not in engine.library.parents
+
+
+def test_cache_folder(monkeypatch):
+    monkeypatch.setenv("SPIKELOOM_CACHE", "~/there")
+    assert native_build.cache_folder() == Path.home() / "there"
+    monkeypatch.delenv("SPIKELOOM_CACHE")
+    assert "spikeloom" in native_build.cache_folder().parts
+
+
+def test_parameter_block():
+    program = random_program(0)
+    for code in program.kernels.values():
+        slots = parameter_slots(code)
+        assert len(slots) == len(code.parameters) + len(code.tables)
+        sizes = [2 if slot.kind == "scaled" else 1 for slot in slots]
+        assert [slot.place for slot in slots] == np.cumsum([0, *sizes])[:-1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("largest_b", "bits", "exact"),
+    [(1 << 44, 8, True), (1 << 45, 8, False), ((1 << 24) - 1, 29, True), (1 << 22, 30, False)],
+)
+def test_when_doubles_divide_exactly(largest_b, bits, exact):
+    a, b = Op("state", ("a",), -5, 1 << 53, 0), Op("state", ("b",), 0, largest_b, 0)
+    assert double_is_exact(a, b, bits) is exact
+    assert not double_is_exact(Op("state", ("a",), -5, (1 << 53) + 1, 0), b, bits)
+
+
+def test_extreme_numbers_are_written_correctly():
+    """Literals at the ends of 32 and 64 bits, which C has no direct notation for."""
+    lowest = -(1 << 31)
+    code = KernelCode(
+        name="ends",
+        input=Port("u", lowest, (1 << 31) - 1, None),
+        states=(Port("x", -(1 << 39), (1 << 39) - 1, None),),
+        parameters=(),
+        tables=(),
+        ops=(
+            Op("input", ("u",), lowest, -lowest - 1, 0),
+            Op("const", (lowest,), lowest, lowest, 0),
+            Op("add", (0, 1), 2 * lowest, -1, 0),
+            Op("const", (-(1 << 39),), -(1 << 39), -(1 << 39), 0),
+            Op("max", (2, 3), 2 * lowest, -1, 0),
+            Op("abs", (1,), -lowest, -lowest, 0),
+            Op("neg", (0,), lowest + 1, -lowest, 0),
+            Op("min", (5, 6), lowest + 1, -lowest, 0),
+        ),
+        next_state=(4,),
+        emit=7,
+        emits="value",
+        emit_fraction=None,
+        delayed=False,
+    )
+    source = generate({"ends": code}, Machine(state_bits=40), C())
+    assert "INT32_C(-2147483648)" not in source
+    folder = native_build.build(source).parent
+    assert folder.exists()
+
+
+def test_no_warnings(tmp_path):
+    """The source is clean C: unknown behaviour often shows as a warning first."""
+    program = random_program(2 * FAMILY)
+    path = tmp_path / "engine.c"
+    path.write_text(generate(program.kernels, program.machine, C()))
+    command, _ = native_build.find_compiler()
+    answer = subprocess.run(
+        [*command, "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused", "-Wno-tautological-compare",
+         "-c", "-o", str(tmp_path / "x.o"), str(path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0
+    assert answer.stderr == ""
