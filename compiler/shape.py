@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,10 +62,17 @@ class Shape:
         return max((len(code.states) for code in self.kernels), default=0)
 
     @classmethod
-    def for_program(cls, program: Program) -> Shape:
-        """The smallest shape, all depths powers of two, that `program` fits in."""
+    def for_program(cls, program: Program, at_least: Mapping[str, int] | None = None) -> Shape:
+        """The smallest shape, all depths powers of two, that `program` fits in.
+
+        Parameters
+        ----------
+        program : Program
+        at_least : mapping of depth -> int
+            Smallest depths, so that similar Programs share their hardware.
+        """
         kernels = tuple(program.kernels[name] for name in sorted(program.kernels))
-        need = needs(program)
+        need = {k: max(n, (at_least or {}).get(k, 0)) for k, n in needs(program).items()}
         return cls(
             program.machine,
             kernels,
@@ -91,7 +99,7 @@ class Shape:
             if mine.get(name) != code:
                 has = ", ".join(sorted(mine)) or "none"
                 raise ProgramError(
-                    f"kernel {name!r} of Program {program.name!r} is not in the hardware (that has: "
+                    f"kernel {name!r} of Program {program.name!r} is not in the hardware (it has: "
                     f"{has}): build hardware with this kernel"
                 )
         large = [

@@ -73,7 +73,7 @@ def rounding_constant(m: Module, amount: Value, bits: int, name: str) -> Signal:
 
 
 def shift_right(m: Module, value: Value, amount: Value, half: Value, name: str) -> Signal:
-    """``(value + half) >> amount``, `SHIFT_LATENCY` cycles later; `amount` and `half` stand still."""
+    """``(value + half) >> amount``, `SHIFT_LATENCY` cycles later; both stand still."""
     total = register(m, value + half, f"{name}_rounded")
     bits = len(value) + 2
     fine = Signal(signed(bits), name=f"{name}_fine")
@@ -84,9 +84,10 @@ def shift_right(m: Module, value: Value, amount: Value, half: Value, name: str) 
 
 
 def _shift_left(value: Value, amount: Value, steps: range) -> tuple[Value, Value]:
-    """Shift by the bits `steps` of `amount`: result of the same width, and whether it overflowed."""
+    """Shift by the bits `steps` of `amount`: result of the same width, and overflow."""
     overflow: Value = Const(0, 1)
     bits = len(value)
+    value = value.as_unsigned()
     for step in steps:
         by = 1 << step
         if by >= bits:
@@ -135,6 +136,7 @@ class Rescale(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """The component as an Amaranth module."""
         m = Module()
         half = rounding_constant(m, self.right, len(self.x), "half")
         shifted = shift_right(m, self.x, self.right, half, "right")

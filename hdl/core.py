@@ -63,6 +63,7 @@ class Core(wiring.Component):
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
+        """The component as an Amaranth module."""
         m = Module()
         m.submodules.sequencer = sequencer = self.sequencer
         m.submodules.operands = operands = self.operands

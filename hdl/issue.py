@@ -66,6 +66,7 @@ class Issuer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """The component as an Amaranth module."""
         m = Module()
         t = self.token
         f = {

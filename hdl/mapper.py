@@ -92,6 +92,7 @@ class Mapper(wiring.Component):
         }
 
     def elaborate(self, platform: object) -> Module:
+        """The component as an Amaranth module."""
         m = Module()
         shape, machine, fields = self.shape, self.shape.machine, self.fields
 
@@ -318,8 +319,8 @@ class Mapper(wiring.Component):
     def _saturations(self, m: Module, flags: list[Value]) -> None:
         """Add what was limited during a ``MAP`` to its population's counter.
 
-        The last flag comes with the last write, is in `now` one cycle later, in `counted` two and in
-        `total` three cycles later: just in time for the end.
+        The last flag comes with the last write, is in `now` one cycle later, in `counted` two and
+        in `total` three cycles later: just in time for the end.
         """
         host = self.host
         now = Signal(range(sum((1 << len(f)) - 1 for f in flags) + 1))

@@ -76,6 +76,7 @@ class Operands(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """The component as an Amaranth module."""
         m = Module()
         machine, host, token = self.shape.machine, self.host, self.token
         depth = {

@@ -93,6 +93,7 @@ class Sequencer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        """The component as an Amaranth module."""
         m = Module()
         e = self.encoding
         m.submodules.issuer = issuer = Issuer(e)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _ENGINES = {
     "golden": ("golden", "GoldenEngine"),
     "native": ("native.engine", "NativeEngine"),
+    "rtl": ("rtl.engine", "RtlEngine"),
 }
 """Name -> module in this package, class. Imported only when asked for: some need outside tools."""
 

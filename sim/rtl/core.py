@@ -26,7 +26,7 @@ def _load(path: str) -> ctypes.CDLL:
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "loom_create": (handle, []),
         "loom_destroy": (None, [handle]),
-        "loom_write": (None, [handle, number, u32, u32, number, number, pointer]),
+        "loom_write": (None, [handle, number, u32, u32, u32, number, number, pointer]),
         "loom_read": (None, [handle, number, u32, u32, number, pointer]),
         "loom_run": (long, [handle, u32, long]),
         "loom_trace": (None, [handle, number]),
@@ -80,15 +80,18 @@ class VerilatedCore:
             raise ProgramError(f"the core's memory {memory!r} has only {info.elements} elements")
         parts = words.shape[1]
         self._c.loom_write(
-            self._handle, info.number, first, len(words), parts, parts, words.ctypes.data
+            self._handle, info.number, first, 1, len(words), parts, parts, words.ctypes.data
         )
 
     def clear(self, memory: str) -> None:
         """Fill a whole memory with zeros."""
         info = self.memories[memory]
         zero = np.zeros(-(-info.bits // 32), np.uint32)
+        # Writing any element of an accumulator word clears all of it.
+        step = info.lanes if memory == "accumulator" else 1
+        count = info.elements // step
         self._c.loom_write(
-            self._handle, info.number, 0, info.elements, len(zero), 0, zero.ctypes.data
+            self._handle, info.number, 0, step, count, len(zero), 0, zero.ctypes.data
         )
 
     def read(self, memory: str, first: int, count: int, signed: bool = True) -> np.ndarray:

@@ -95,14 +95,15 @@ void loom_destroy(void* handle) {
   delete loom;
 }
 
-// Write `count` elements from `first` on, each of `words` 32-bit words; `stride` 0 repeats the same.
-void loom_write(void* handle, int memory, uint32_t first, uint32_t count, int words, int stride,
-                const uint32_t* data) {
+// Write `count` elements, each of `words` 32-bit words, at `first`, `first + step`, ...; `stride` is
+// the distance of their data: 0 repeats the same.
+void loom_write(void* handle, int memory, uint32_t first, uint32_t step, uint32_t count, int words,
+                int stride, const uint32_t* data) {
   Loom* loom = static_cast<Loom*>(handle);
   loom->core.memory = memory;
   loom->core.write = 1;
   for (uint32_t n = 0; n < count; n++) {
-    loom->core.address = first + n;
+    loom->core.address = first + n * step;
     copy_in(loom->core.data, data + static_cast<std::size_t>(n) * stride, words);
     loom->tick();
   }

@@ -1,0 +1,94 @@
+"""Faults put into a core's Verilog are found: the comparison can fail, and says where.
+
+A mutant replaces what one register takes over, or one line of a memory or multiplier. All of them
+are run on the same Programs, on which the sound core agrees with golden.
+"""
+
+import re
+
+import pytest
+from cores import generate, shape_for, side_by_side
+from random_programs import FAMILY, random_inputs, random_program
+
+pytestmark = pytest.mark.hardware
+
+STEPS = 8
+SEEDS = range(2 * FAMILY, 3 * FAMILY)  # three kernels, values and events, a table, parameters
+
+MUTANTS = {
+    "product one too large": ("spikeloom_multiplier", "middle", "{} + 1"),
+    "product of the next operand": ("spikeloom_multiplier", "product", "a_in * b_in"),
+    "memory without output register": ("spikeloom_memory", "read_data", "content[read_address]"),
+    "memory reads elsewhere": ("spikeloom_memory", "latch", "content[read_address ^ 1'h1]"),
+    "sums never begin anew": ("loom_core.lanes", "first_10", "1'h0"),
+    "sums begin one row late": ("loom_core.lanes", "first_10", "first_10 ^ {}"),
+    "accumulators never cleared": ("loom_core.lanes", "clear_10", "1'h0"),
+    "accumulators always cleared": ("loom_core.lanes", "clear_10", "1'h1"),
+    "sum written a cycle late": ("loom_core.lanes", "done_11", "done_11"),
+    "sum written too often": ("loom_core.lanes", "done_11", "1'h1"),
+    "wrong accumulator": ("loom_core.lanes", "target_late_3", "{} ^ 1'h1"),
+    "wrong weight": ("loom_core.lanes", "address", "{} ^ 1'h1"),
+    "event's row ignored": ("loom_core.lanes", "offset", "0"),
+    "operand stuck": ("loom_core.operands", "x", "{} & ~1"),
+    "payload taken for no event": ("loom_core.operands", "zero_1", "1'h0"),
+    "lanes in the wrong order": ("loom_core.mapper", "turn", "~{}"),
+    "shift one too far": ("loom_core.mapper", "input_right", "{} + 1"),
+    "states shifted by a neuron": ("loom_core.mapper", "write_address", "{} + 1"),
+    "event carries another index": ("loom_core.mapper", "index", "{} ^ 1"),
+    "count written as one more": ("loom_core.mapper", "count", "{} | 1"),
+    "population ends a cycle early": ("loom_core.mapper", "value_end_10", "value_end_8"),
+    "limits not counted": ("loom_core.mapper", "counted", "0"),
+    "rounding left out": ("loom_core.mapper.rescale_input", "half", "0"),
+    "input not limited": ("loom_core.mapper.rescale_input", "y", "left_1"),
+    "parameter loaded wrong": ("loom_core.mapper.kernel_0", "c0_p0", "{} ^ 1"),
+    "instruction handed over early": ("loom_core.sequencer", "in_flight_3", "1'h0"),
+    "does not wait for writes": ("loom_core.sequencer", "in_flight_14", "1'h0"),
+    "one row too few": ("loom_core.sequencer", "rows_less_one", "{} | 1"),
+}
+
+
+def mutate(verilog: str, module: str, register: str, expression: str) -> str:
+    """`verilog` with what `register` of `module` takes over replaced; ``{}`` is what it was."""
+    head = re.compile(rf"^module \\?{re.escape(module)}\b[^\n]*$.*?^endmodule", re.M | re.S)
+    body = head.search(verilog)
+    assert body, f"no module {module}"
+    line = re.compile(rf"(^\s*{re.escape(register)} <= )([^;]+);", re.M)
+    assert line.search(body[0]), f"no register {register} in {module}"
+    mutant = line.sub(lambda m: f"{m[1]}{expression.format(m[2])};", body[0], count=1)
+    return verilog[: body.start()] + mutant + verilog[body.end() :]
+
+
+@pytest.fixture(scope="module")
+def programs():
+    return {seed: random_program(seed) for seed in SEEDS}
+
+
+@pytest.fixture(scope="module")
+def core(programs):
+    return generate(shape_for(list(programs.values())))
+
+
+def differences(programs, verilog, layout):
+    """What the first Program that shows any difference shows, else None."""
+    for seed, program in programs.items():
+        inputs = random_inputs(seed, program, STEPS)
+        comparison, wrong = side_by_side(program, verilog, layout, STEPS, inputs)
+        if comparison.differences or wrong:
+            return comparison, wrong
+    return None
+
+
+def test_the_sound_core_agrees(programs, core):
+    assert differences(programs, *core) is None
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_are_caught(programs, core, name):
+    verilog, layout = core
+    caught = differences(programs, mutate(verilog, *MUTANTS[name]), layout)
+    assert caught is not None, f"nobody noticed: {name}"
+    comparison, wrong = caught
+    if comparison.differences:
+        first = comparison.first
+        assert first.expected != first.found
+        assert str(first).startswith(f"step {first.step}, phase {first.phase}, cycle {first.cycle}")
