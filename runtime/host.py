@@ -9,12 +9,13 @@ in one call, and the host's part behind it follows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 
-from ..compiler.frontends.nengo import Conversion, Receive, Run, Send
+from ..compiler.frontends.nengo import Action, Conversion, Receive, Run, Send
 from .chip import Chip
 
 Step = Callable[[], None]
@@ -75,48 +76,50 @@ class Host:
             if not isinstance(action, Run) and action.signal not in self._flat:
                 self._flat[action.signal] = signals[action.signal].reshape(-1)
         self._split()
-        self.connect(chip)
+        self.chip = chip
+        self._lockstep = self._connect(chip)
 
     # -- lockstep ----------------------------------------------------------------------------
 
-    def connect(self, chip: Chip | None) -> None:
-        """Work with this chip from now on (the same Graph, perhaps other formats)."""
-        self.chip = chip
+    def _connect(self, chip: Chip | None) -> list[Step]:
+        """All that a step consists of, in order, for the lockstep way."""
         phases = chip.phases if chip is not None else 0
-        level: dict[Any, int] = {}
+        level: dict[Action, int] = {}
         stages: list[list[Step]] = [[] for _ in range(phases + 1)]
         last: list[Step] = []
         for action in self.plan.actions:
-            earliest = max((level[a] for a in self.plan.before[action]), default=0)
+            stage = max((level[a] for a in self.plan.before[action]), default=0)
             if isinstance(action, Run):
-                stages[earliest].append(self.steps[action.operator])
-            elif isinstance(action, Send):
-                earliest = chip.input_phase(action.name)
-                stages[earliest].append(self._sender(action))
-            elif action.at_end:
-                last.append(self._receiver(action))
+                stages[stage].append(self.steps[action.operator])
             else:
-                ready = max(chip.output_phase(name) for name in action.names)
-                earliest = max(earliest, ready + 1)
-                stages[earliest].append(self._receiver(action))
-            level[action] = earliest
-        self._lockstep: list[Step] = []
-        for phase, stage in enumerate(stages):
-            self._lockstep += stage
-            if phase < phases:
-                self._lockstep.append(lambda phase=phase: chip.step(phase))
-        self._lockstep += last
+                assert chip is not None
+                if isinstance(action, Send):
+                    stage = chip.input_phase(action.name)
+                    stages[stage].append(self._sender(chip, action))
+                elif action.at_end:
+                    last.append(self._receiver(chip, action))
+                else:
+                    ready = max(chip.output_phase(name) for name in action.names)
+                    stage = max(stage, ready + 1)
+                    stages[stage].append(self._receiver(chip, action))
+            level[action] = stage
+        found: list[Step] = []
+        for phase, functions in enumerate(stages):
+            found += functions
+            if chip is not None and phase < phases:
+                found.append(partial(chip.step, phase))
+        return found + last
 
-    def _sender(self, action: Send) -> Step:
+    def _sender(self, chip: Chip, action: Send) -> Step:
         flat, elements, offset = self._flat[action.signal], action.elements, action.offset
-        write, name = self.chip.write, action.name
+        write, name = chip.write, action.name
         if offset is None:
             return lambda: write(name, flat[elements])
         return lambda: write(name, flat[elements] - offset)
 
-    def _receiver(self, action: Receive) -> Step:
+    def _receiver(self, chip: Chip, action: Receive) -> Step:
         flat, elements = self._flat[action.signal], action.elements
-        read, names = self.chip.read, action.names
+        read, names = chip.read, action.names
         if action.adds:
 
             def add() -> None:
@@ -231,6 +234,7 @@ class Host:
         if error is not None:
             steps = len(next(iter(inputs.values())))
         if steps:
+            assert self.chip is not None
             record = [name for a in self.plan.receives for name in a.names]
             found = self.chip.run(steps, inputs, dict.fromkeys(record))
             if self._only_probes:
@@ -293,7 +297,7 @@ class Host:
         """Hand a block to the probes without a loop over its steps."""
         values = {base: block.reshape(steps, -1) for base, block in bridge.items()}
         for action in self.plan.receives:
-            total = sum(found[name] for name in action.names)
+            total = _total(found, action)
             base = action.signal
             if base not in values:
                 values[base] = np.repeat(self._flat[base][None], steps, axis=0)
@@ -320,7 +324,7 @@ class Host:
 
         def receiver(action: Receive) -> Step:
             flat, elements = self._flat[action.signal], action.elements
-            total = sum(found[name] for name in action.names)
+            total = _total(found, action)
 
             def receive() -> None:
                 if action.adds:
@@ -351,3 +355,9 @@ class Host:
             for base in updated:
                 self.signals[base][...] = bridge[base][i]
             self._record()
+
+
+def _total(found: dict[str, np.ndarray], action: Receive) -> np.ndarray:
+    """What a reception reads in a block of steps, (steps, size) float64."""
+    first, *others = (found[name] for name in action.names)
+    return sum(others, first)

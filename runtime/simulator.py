@@ -204,7 +204,8 @@ class Simulator(nengo.Simulator):
         graph = self._conversion.graph
         members = self.program.populations[population].members if self.program else ()
         name = members[0][0] if members else population
-        return name not in graph.nx or graph[name].kernel.saturation_matters()
+        kernel = getattr(graph[name], "kernel", None) if name in graph.nx else None
+        return kernel is None or kernel.saturation_matters()
 
     # -- probes ------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from ...graph import Graph
 from .build import build
 from .names import Names
 from .placement import Placement
-from .plan import HostPlan, Receive, Run, Send
+from .plan import Action, HostPlan, Receive, Run, Send
 
 
 @dataclass
@@ -72,4 +72,4 @@ def convert(model: Model) -> Conversion:
     return Conversion(graph, plan, placement, Names(model), order, dependencies)
 
 
-__all__ = ["Conversion", "HostPlan", "Receive", "Run", "Send", "convert"]
+__all__ = ["Action", "Conversion", "HostPlan", "Receive", "Run", "Send", "convert"]

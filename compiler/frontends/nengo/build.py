@@ -108,6 +108,11 @@ class Builder:
         self._signal_of[name] = base
         return name
 
+    def _population(self, name: str) -> Population:
+        node = self.graph[name]
+        assert isinstance(node, Population)
+        return node
+
     def _add_neurons(self, op: SimNeurons) -> None:
         kernel = self.placement.neurons[op]
         name = self._name(
@@ -127,9 +132,10 @@ class Builder:
         self._targets[op.J.base] = [(name, np.arange(op.J.size))]
         for state, signal in op.state.items():
             self._states[signal.base] = (name, state)
-        node = self.graph[name]
         if kernel.emits == "value":
-            node.limit = _rate_limit(self.names.owner(op.output.base), self.placement)
+            self._population(name).limit = _rate_limit(
+                self.names.owner(op.output.base), self.placement
+            )
 
     def _add_synapse(self, op: SimProcess) -> None:
         base = op.output.base
@@ -164,7 +170,7 @@ class Builder:
         constant[foreign & ~own] = 0.0
         if base in self._currents and base not in self._sources and not read.any():
             name = self._targets[base][0][0]
-            self.graph[name].bias = constant
+            self._population(name).bias = constant
         else:
             if not read.any() and foreign.any() and base not in self._currents:
                 constant = np.zeros(base.size)
@@ -244,7 +250,7 @@ class Builder:
             for name in self._outputs[op.output.base]:
                 if placement.constant(source):
                     value = np.asarray(source.initial_value, dtype=float).ravel()
-                    self.graph[name].bias = value[wanted]
+                    self._population(name).bias = value[wanted]
                     continue
                 for node, held in self._sources[source]:
                     matrix = _selection(wanted, held)
@@ -265,13 +271,15 @@ class Builder:
         runs = {op: Run(op) for op in placement.operators if op in placement.host}
         sends, plan.actions = plan.sends, []
         receives = list(self._receives())
-        before: dict[Action, list[Action]] = {a: [] for a in [*runs.values(), *sends, *receives]}
+        exchanges: list[Send | Receive] = [*sends, *receives]
+        actions: list[Action] = [*runs.values(), *exchanges]
+        before: dict[Action, list[Action]] = {a: [] for a in actions}
         for op, followers in dependencies.items():
             if op in runs:
                 for follower in followers:
                     if follower in runs:
                         before[runs[follower]].append(runs[op])
-        for action in [*sends, *receives]:
+        for action in exchanges:
             if isinstance(action, Receive) and action.at_end:
                 continue
             for op in placement.writers[action.signal]:
@@ -288,14 +296,16 @@ class Builder:
         order = nx.DiGraph()
         order.add_nodes_from(before)
         order.add_edges_from((a, b) for b, earlier in before.items() for a in earlier)
-        rank = {action: i for i, action in enumerate([*runs.values(), *sends, *receives])}
+        rank = {action: i for i, action in enumerate(actions)}
         self._order = order
         if nx.is_directed_acyclic_graph(order):
             plan.actions = list(nx.lexicographical_topological_sort(order, key=rank.__getitem__))
             plan.actions.sort(key=lambda a: isinstance(a, Receive) and a.at_end)
         plan.before = before
         for send in sends:
-            self.graph[send.name].requires = {
+            node = self.graph[send.name]
+            assert isinstance(node, Input)
+            node.requires = {
                 self.graph.observations[name].node
                 for a in nx.ancestors(order, send)
                 if isinstance(a, Receive)
@@ -327,7 +337,7 @@ class Builder:
                 yield self._receive(base, [(node, state)], np.arange(base.size), not in_step)
             elif base in self._outputs:
                 nodes = [(name, "output") for name in self._outputs[base]]
-                delayed = self.graph[nodes[0][0]].kernel.delayed
+                delayed = self._population(nodes[0][0]).kernel.delayed
                 everything = np.arange(base.size)
                 yield self._receive(base, nodes, everything, delayed or not in_step)
             elif base in self._currents and base not in self._sources:
@@ -335,7 +345,7 @@ class Builder:
                 yield self._receive(base, nodes, np.arange(base.size), not in_step)
             else:
                 own, foreign = self._written(base, True), self._written(base, False)
-                adds = foreign.any() and not self._read_on_chip(base).any()
+                adds = bool(foreign.any() and not self._read_on_chip(base).any())
                 for node, piece in self._targets[base]:
                     if adds and not own[piece].any():
                         continue
@@ -357,7 +367,7 @@ class Builder:
                 self._observed[node, what] = name
                 self.graph.observe(Observation(name, node, what, self.names.of_signal(base)))
             names.append(self._observed[node, what])
-        return Receive(tuple(names), base, numbers, bool(adds), at_end)
+        return Receive(tuple(names), base, numbers, adds, at_end)
 
     # -- circles -----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ A signal is either a base, which owns memory, or a view of one. Everything here 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -83,7 +84,7 @@ class LinearMap:
         return matrix.toarray() if matrix.nnz * 4 >= shape[0] * shape[1] else matrix
 
 
-def operands(op: object) -> tuple[Signal | None, Signal]:
+def operands(op: Any) -> tuple[Signal | None, Signal]:
     """``(matrix, source)``: the constant and the varying operand of a linear operator.
 
     For an `ElementwiseInc` the first operand counts as the matrix.
@@ -95,7 +96,7 @@ def operands(op: object) -> tuple[Signal | None, Signal]:
     return op.A, op.X
 
 
-def linear_map(op: object, source: Signal) -> LinearMap | None:
+def linear_map(op: Any, source: Signal) -> LinearMap | None:
     """What a linear operator adds to its target, as a function of the operand `source`.
 
     The other operand is taken at its initial value. Returns None where the operator is not a plain
@@ -128,7 +129,7 @@ def linear_map(op: object, source: Signal) -> LinearMap | None:
     return LinearMap(op.X.base, op.Y.base, dst[entries.row], src[entries.col], entries.data)
 
 
-def _dense_or_sparse(op: object) -> np.ndarray | sp.coo_array:
+def _dense_or_sparse(op: Any) -> np.ndarray | sp.coo_array:
     if isinstance(op, GeneralConvInc):
         return convolution_matrix(op)
     value = op.A.initial_value
