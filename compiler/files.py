@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import ProgramError
+
+
+def cache_folder() -> Path:
+    """The folder for everything that Spikeloom builds and keeps; it need not exist."""
+    if chosen := os.environ.get("SPIKELOOM_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "spikeloom"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/spikeloom"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikeloom"
 
 
 def write_file(path: str | Path, content: bytes) -> None:

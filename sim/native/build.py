@@ -21,23 +21,13 @@ from functools import cache
 from pathlib import Path
 
 from ...compiler.errors import ToolError
+from ...compiler.files import cache_folder
 
 FLAGS = "-std=gnu11 -O3 -fPIC -shared -fno-math-errno -fno-trapping-math -ffp-contract=off".split()
 """Doubles are used for exact quotients only; errno, traps and contraction would change nothing."""
 
 TUNED: tuple[list[str], ...] = (["-march=native"], [])
 """Flags tried in turn: for this very processor, else for any of its kind."""
-
-
-def cache_folder() -> Path:
-    """The folder for everything that Spikeloom builds and keeps; it need not exist."""
-    if chosen := os.environ.get("SPIKELOOM_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "spikeloom"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/spikeloom"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikeloom"
 
 
 def compilers() -> Iterator[list[str]]:
