@@ -13,13 +13,14 @@ from .machine import Machine
 from .passes.allocate import Allocator
 from .passes.describe import describe_formats, describe_graph, describe_schedule, format_notes
 from .passes.fold import fold
+from .passes.group import group
 from .passes.quantise import NodeFormat, quantise
 from .passes.route import route
 from .passes.schedule import Schedule, schedule
 from .passes.verify import verify
 from .program import Program
 
-PASSES = ("frontend", "fold", "route", "quantise", "schedule", "allocate")
+PASSES = ("frontend", "fold", "route", "group", "quantise", "schedule", "allocate")
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Compilation:
     ----------
     program : Program
     graphs : dict of pass name -> Graph
-        ``frontend``, ``fold`` and ``route``.
+        ``frontend``, ``fold``, ``route`` and ``group``.
     formats : dict of node name -> NodeFormat
     schedule : Schedule
     """
@@ -52,7 +53,7 @@ class Compilation:
         if name in self.graphs:
             return describe_graph(self.graphs[name])
         if name == "quantise":
-            return describe_formats(self.graphs["route"], self.formats)
+            return describe_formats(self.graphs["group"], self.formats)
         if name == "schedule":
             return describe_schedule(self.schedule)
         if name == "allocate":
@@ -87,13 +88,16 @@ def compile_graph(
     say("route")
     graphs["route"] = route(graphs["fold"], machine)
     verify(graphs["route"], "route")
+    say("group")
+    final = graphs["group"] = group(graphs["route"], machine)
+    verify(final, "group")
     say("quantise")
-    formats = quantise(graphs["route"], machine)
+    formats = quantise(final, machine)
     say("schedule")
-    order = schedule(graphs["route"])
+    order = schedule(final)
     say("allocate")
-    program = Allocator(graphs["route"], machine, formats, order).program()
-    program.notes["formats"] = format_notes(graphs["route"], formats)
+    program = Allocator(final, machine, formats, order).program()
+    program.notes["formats"] = format_notes(final, formats)
     return Compilation(program, graphs, formats, order, machine)
 
 

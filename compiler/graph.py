@@ -56,6 +56,15 @@ class Vector(Node):
     limit: float | None = None
 
 
+@dataclass(frozen=True)
+class Member:
+    """One of the user's populations inside a joint one: elements start..start + size - 1."""
+
+    name: str
+    start: int
+    size: int
+
+
 @dataclass
 class Population(Node):
     """Neurons, or the state of a synapse: a kernel run over `size` elements.
@@ -74,6 +83,8 @@ class Population(Node):
     limit : float or None
         Largest absolute output known from a calibration or assumed by the frontend, where the
         model does not prove one.
+    members : list of Member
+        The populations that were joined into this one; empty for a single one.
     """
 
     kernel: Any = None
@@ -82,6 +93,7 @@ class Population(Node):
     output_unit: float = 1.0
     folded: bool = False
     limit: float | None = None
+    members: list[Member] = field(default_factory=list)
 
 
 @dataclass
@@ -99,13 +111,16 @@ class Edge:
 class Observation:
     """Something that the host wants to read: the `what` of node `node`.
 
-    `what` is ``"output"``, ``"input"`` (the sum before the kernel) or the name of a state.
+    `what` is ``"output"``, ``"input"`` (the sum before the kernel) or the name of a state. Only
+    the elements from `start` on, `size` of them, are meant; all if `size` is None.
     """
 
     name: str
     node: str
     what: str
     origin: str = ""
+    start: int = 0
+    size: int | None = None
 
 
 class Graph:

@@ -48,6 +48,9 @@ class OutputPort:
         next step.
     origin : str
         What it is, in the names of the user's model.
+    start : int
+        The vector begins with this element of the population at `base`, for one of several
+        populations that were joined.
     """
 
     name: str
@@ -58,6 +61,18 @@ class OutputPort:
     unit: float
     phase: int
     origin: str = ""
+    start: int = 0
+
+    def first_element(self, lanes: int) -> int:
+        """Address of the vector in its memory, counted in elements; not for events."""
+        return self.base * (lanes if self.memory == "accumulator" else 1) + self.start
+
+    def from_events(self, index: np.ndarray, payload: np.ndarray) -> np.ndarray:
+        """The dense vector, int64 (size,), that a list of events means."""
+        mine = (index >= self.start) & (index < self.start + self.size)
+        dense = np.zeros(self.size, np.int64)
+        dense[index[mine] - self.start] = payload[mine]
+        return dense
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,8 @@ class PopulationInfo:
     """What a ``MAP`` runs over, for reports, disassembly and locating a divergence.
 
     `input_unit`, `state_units`, `output_unit`: value of one count of the kernel's input, of each
-    state, and of the output.
+    state, and of the output. `members`: (name, first element, size) of the user's populations that
+    were joined into this one; empty if it is a single one.
     """
 
     name: str
@@ -75,6 +91,7 @@ class PopulationInfo:
     input_unit: float
     state_units: tuple[float, ...]
     output_unit: float
+    members: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass

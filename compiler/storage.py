@@ -146,7 +146,13 @@ def decode_program(files: dict[str, bytes], where: str) -> Program:
             inputs={p["name"]: InputPort(**p) for p in manifest["inputs"]},
             outputs={p["name"]: OutputPort(**p) for p in manifest["outputs"]},
             populations={
-                p["name"]: PopulationInfo(**{**p, "state_units": tuple(p["state_units"])})
+                p["name"]: PopulationInfo(
+                    **{
+                        **p,
+                        "state_units": tuple(p["state_units"]),
+                        "members": tuple((n, int(s), int(k)) for n, s, k in p["members"]),
+                    }
+                )
                 for p in manifest["populations"]
             },
             notes=manifest["notes"],

@@ -300,8 +300,8 @@ def _check_ports(program: Program) -> None:
         }
         if output.memory not in sizes:
             raise ProgramError(f"{what}: no memory {output.memory!r}")
-        base = output.base * (lanes if output.memory == "accumulator" else 1)
-        _span(what, base, output.size, sizes[output.memory])
+        _integer(f"{what}: start", output.start, 0, 1 << 31)
+        _span(what, output.first_element(lanes), output.size, sizes[output.memory])
         if output.memory == "state":
             _integer(f"{what}: slot", output.slot, 0, program.state.shape[0] - 1)
         if output.memory == "event":

@@ -123,22 +123,27 @@ def _check_events(program: Program) -> None:
         if base + length > following:
             raise ProgramError(f"two event lists share event word {following}")
     readers = [
-        (f"EVT {i.comment!r}", i.list, i.source, i.rows)
+        (f"EVT {i.comment!r}", i.list, i.source)
         for i in program.instructions
         if isinstance(i, Evt)
     ]
     readers += [
-        (f"output {o.name!r}", o.slot, o.base, o.size)
+        (f"output {o.name!r}", o.slot, o.base)
         for o in program.outputs.values()
         if o.memory == "event"
     ]
-    for what, number, base, rows in readers:
+    for what, number, base in readers:
         if number not in place:
             raise ProgramError(f"{what} reads event list {number}, which no MAP writes")
-        if place[number][0] != base or place[number][1] > rows:
+        if place[number][0] != base:
             raise ProgramError(
-                f"{what} reads {rows} rows at event word {base}, but list {number} holds up to "
-                f"{place[number][1]} events at {place[number][0]}"
+                f"{what} reads event word {base}, but list {number} begins at {place[number][0]}"
+            )
+    for i in program.instructions:
+        if isinstance(i, Evt) and place[i.list][1] > i.rows:
+            raise ProgramError(
+                f"EVT {i.comment!r} has {i.rows} rows, but list {i.list} holds events of up to "
+                f"{place[i.list][1]} neurons"
             )
 
 

@@ -122,17 +122,16 @@ class GoldenEngine:
     def read(self, name: str) -> np.ndarray:
         """Read output port `name`."""
         port = output_port(self.program, name)
-        span = slice(port.base, port.base + port.size)
+        if port.memory == "event":
+            events = self._event[port.base : port.base + self._count[port.slot]]
+            return port.from_events(events[:, 0], events[:, 1])
+        first = port.first_element(self.program.machine.lanes)
+        span = slice(first, first + port.size)
         if port.memory == "accumulator":
-            return self._accumulator[port.base :].reshape(-1)[: port.size].copy()
+            return self._accumulator.reshape(-1)[span].copy()
         if port.memory == "value":
             return self._value[span].copy()
-        if port.memory == "state":
-            return self._state[port.slot, span].copy()
-        dense = np.zeros(port.size, np.int64)
-        events = self._event[port.base : port.base + self._count[port.slot]]
-        dense[events[:, 0]] = events[:, 1]
-        return dense
+        return self._state[port.slot, span].copy()
 
     def run(
         self, steps: int, inputs: Mapping[str, np.ndarray], record: Sequence[str]

@@ -164,7 +164,7 @@ class KernelCode:
         ``"events"``: every non-zero output is appended to the population's event list with the
         output as its payload. ``"value"``: the output is stored as the population's value.
     emit_fraction : int or None
-        Fraction bits of the output (0 for events); None where homogeneous.
+        Fraction bits of the output, also of an event's payload; None where homogeneous.
     delayed : bool
         True if readers in a step see the output of the step before (synapses), so that the
         ``MAP`` must come after all that read it.

@@ -117,7 +117,7 @@ class Expression:
         if isinstance(other, ParameterExpression):
             raise KernelError(
                 f"kernel {self.tracer.kernel}: the parameter expression {other} meets a traced "
-                "value; wrap it in scaled(..., bound) to multiply, else in constant(..., range, ...)"
+                "value; wrap it in scaled(..., bound) to multiply, else in constant(..., range)"
             )
         raise KernelError(f"kernel {self.tracer.kernel}: cannot compute with {other!r}")
 

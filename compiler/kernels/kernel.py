@@ -36,7 +36,6 @@ from .code import Parameter as Register
 from .expression import Expression, Tracer
 from .parameters import ParameterExpression
 
-
 Trace: TypeAlias = tuple[
     KernelCode, dict[Register, ParameterExpression], dict[Table, ParameterExpression]
 ]
@@ -95,6 +94,8 @@ class Kernel:
     emits : str
         ``"events"`` (a spike or a small count, appended to an event list where not zero) or
         ``"value"``.
+    payload_bits : int
+        For events: bits of the largest number of spikes in one step (1 if it is 0 or 1).
     delayed : bool
         True for synapses: readers see the output of the step before.
     homogeneous : bool
@@ -103,6 +104,7 @@ class Kernel:
     """
 
     emits: ClassVar[str] = "value"
+    payload_bits: ClassVar[int] = 8
     delayed: ClassVar[bool] = False
     homogeneous: ClassVar[bool] = False
 
@@ -268,6 +270,17 @@ def scaled_register(value: float, register: Register) -> tuple[int, int]:
     return mantissa, shift
 
 
+def payload_fraction(payload_bits: int, machine: Machine) -> int:
+    """Fraction bits of an event's payload.
+
+    A payload is a whole number, but products of weights with events and with values of 18 bits
+    meet in one accumulator, whose scale both must suit. So payloads carry zeros behind the binary
+    point: as many as leave the accumulator room for the sum of a thousand of the largest weights.
+    """
+    spare = machine.accumulator_bits - machine.weight_bits - 10
+    return max(0, min(spare, machine.value_bits - 1 - payload_bits))
+
+
 @cache
 def _trace(cls: Any, machine: Machine) -> Trace:
     """Run a kernel's equations once on traced values."""
@@ -303,8 +316,12 @@ def _trace(cls: Any, machine: Machine) -> Trace:
         stored.append(limited.number)
         if value.number == emitted.number:  # the output is this state, so it is what is stored
             emitted = limited
-    if cls.emits == "events" and emitted.fraction:
-        raise KernelError(f"kernel {name}: an event's payload must be whole, use floor()")
+    if cls.emits == "events":
+        if emitted.fraction:
+            raise KernelError(f"kernel {name}: an event's payload must be whole, use floor()")
+        largest = (1 << cls.payload_bits) - 1
+        fraction = payload_fraction(cls.payload_bits, machine)
+        emitted = emitted.limited(-largest, largest).with_fraction(fraction)
     if cls.homogeneous:
         emitted = emitted.with_fraction(inner_fraction)
     names = [p.name for p in tracer.parameters]

@@ -291,8 +291,17 @@ class Allocator:
             phase = 0 if task == "input" else self.order.phase_of(Task(task, name))
             if task == "input":
                 phase = self.order.input_phase[name]
+            size = node.size if observation.size is None else observation.size
             return OutputPort(
-                observation.name, memory, base, node.size, slot, unit, phase, observation.origin
+                observation.name,
+                memory,
+                base,
+                size,
+                slot,
+                unit,
+                phase,
+                observation.origin,
+                observation.start,
             )
 
         if isinstance(node, Input):
@@ -306,7 +315,9 @@ class Allocator:
         names = [s.name for s in code.states]
         if observation.what == "output":
             if code.emits == "events":
-                return port("event", self.event_base[name], self.event_list[name], worth, "map")
+                assert form.value is not None
+                unit = math.ldexp(worth, -form.value)
+                return port("event", self.event_base[name], self.event_list[name], unit, "map")
             if code.emit not in code.next_state:
                 assert form.value is not None
                 unit = math.ldexp(worth, -form.value)
@@ -334,4 +345,7 @@ class Allocator:
                 math.ldexp(units[s.name], -f) for s, f in zip(code.states, form.states, strict=True)
             ),
             output_unit=math.ldexp(output, -form.value),
+            members=tuple((m.name, m.start, m.size) for m in node.members)
+            if isinstance(node, Population)
+            else (),
         )

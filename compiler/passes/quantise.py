@@ -38,7 +38,7 @@ class NodeFormat:
     ----------
     limit : Limit
     value : int or None
-        Fraction bits of the output as a value (0 for events); None if nothing reads it.
+        Fraction bits of the output as a value or payload; None if nothing reads it.
     accumulator : int or None
         Fraction bits of the sum; None for inputs.
     input : int or None
@@ -99,7 +99,10 @@ def _outputs(graph: Graph, name: str, limit: Limit, machine: Machine) -> NodeFor
     code = node_code(graph, name, machine)
     if code is None:
         return NodeFormat(limit, None)
-    value = 0 if code.emits == "events" else fraction_for(limit.output, machine.value_bits)
+    if code.emits == "events":
+        value = code.emit_fraction
+    else:
+        value = fraction_for(limit.output, machine.value_bits)
     if not code.homogeneous:
         assert code.input.fraction is not None and code.emit_fraction is not None
         return NodeFormat(
@@ -152,11 +155,12 @@ def _reach(graph: Graph, source: str, found: dict[str, NodeFormat], machine: Mac
     """Largest magnitude that the stored value of `source` can have, whatever happens."""
     form = found[source]
     largest = float(1 << (machine.value_bits - 1))
+    assert form.value is not None
+    reach = math.ldexp(largest, -form.value)
     node = graph[source]
     if isinstance(node, Population) and node.kernel.emits == "events":
-        return min(form.limit.output, largest)
-    assert form.value is not None
-    return math.ldexp(largest, -form.value)
+        return min(node.kernel.output_limit(math.inf, graph.dt), reach)  # type: ignore[no-any-return]
+    return reach
 
 
 def bias_bits(machine: Machine) -> int:

@@ -110,7 +110,7 @@ def multiply(a: Matrix, b: Matrix) -> Matrix:
 def cost(graph: Graph, source: str, matrix: Matrix, machine: Machine) -> float:
     """Cycles per step (and words, weighed) of multiplying with `matrix`; an estimate."""
     node = graph[source]
-    rows, columns = _support(matrix)
+    rows, columns = support(matrix)
     if len(rows) == 0:
         return 0.0
     words = rows[-1] // machine.lanes - rows[0] // machine.lanes + 1
@@ -125,7 +125,7 @@ def cost(graph: Graph, source: str, matrix: Matrix, machine: Machine) -> float:
     return INSTRUCTION_CYCLES + words * span * (1 + 1 / WORDS_PER_CYCLE)
 
 
-def _support(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+def support(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """Sorted rows and columns that are not all zero."""
     if sp.issparse(matrix):
         coo = matrix.tocoo()

@@ -45,7 +45,10 @@ class _Port(ctypes.Structure):
     """`port_t` of loom.h."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("memory", "phase", "base", "start", "size", "slot")),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("memory", "phase", "base", "start", "size", "slot", "shift")
+        ),
         ("data", ctypes.c_void_p),
     ]
 
@@ -83,7 +86,8 @@ class NativeEngine:
         self.program = program
         self.library = build(generate(program.kernels, program.machine, C()))
         self._c = _load(str(self.library))
-        self._table = table = Builder(program).build()
+        self._builder = Builder(program)
+        self._table = table = self._builder.build()
         words, lanes = program.accumulator_words, program.machine.lanes
         narrow = program.machine.state_bits <= 32
         # One spare element each: an empty array has no address.
@@ -152,8 +156,9 @@ class NativeEngine:
         base, start = port.base, port.start
         if port.memory != "event":
             base, start = port.first_element(self.program.machine.lanes), 0
+        shift = self._builder.payload_shift(port.slot) if port.memory == "event" else 0
         address = data.ctypes.data
-        return _Port(memory, port.phase, base, start, port.size, port.slot, address)
+        return _Port(memory, port.phase, base, start, port.size, port.slot, shift, address)
 
     def read(self, name: str) -> np.ndarray:
         """Read output port `name`."""
@@ -171,7 +176,7 @@ class NativeEngine:
         given.sort(key=lambda pair: pair[0].phase)
         value = _PORT_MEMORIES.index("value")
         sources = (_Port * len(given))(
-            *(_Port(value, p.phase, p.base, 0, p.size, 0, v.ctypes.data) for p, v in given)
+            *(_Port(value, p.phase, p.base, 0, p.size, 0, 0, v.ctypes.data) for p, v in given)
         )
         ports = {name: output_port(self.program, name) for name in record}
         outputs = {name: np.zeros((steps, port.size), np.int64) for name, port in ports.items()}
@@ -201,8 +206,8 @@ class NativeEngine:
         if name == "state":
             return self._state[:-1].astype(np.int64).reshape(self.program.state.shape)
         if name == "event":
-            pair = (self._event_index[:-1], self._event_payload[:-1])
-            return np.stack(pair, axis=1).astype(np.int64)
+            payload = self._event_payload[:-1] * self._builder.payload_units()
+            return np.stack([self._event_index[:-1].astype(np.int64), payload], axis=1)
         return self._count[:-1].copy()
 
     def load_memory(self, name: str, content: np.ndarray) -> None:

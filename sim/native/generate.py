@@ -246,16 +246,31 @@ class _Walk:
         return self.target.cast(result, self.state_width).text
 
 
+def payload_source(code: KernelCode, machine: Machine) -> tuple[int, int]:
+    """The result that an event's payload is a power of two of, and which: (result, shift).
+
+    Kernels end with a shift that gives payloads their fraction bits. The engine stores payloads
+    without it, and shifts sums instead, so that they fit narrower words. A shifted payload that
+    does not fit a value would have to be limited first, so there nothing is left out.
+    """
+    last = code.ops[code.emit]
+    lo, hi = signed_range(machine.value_bits)
+    if code.emits == "events" and last.kind == "shl" and lo <= last.lo and last.hi <= hi:
+        return int(last.args[0]), int(last.args[1])
+    return code.emit, 0
+
+
 def generate_kernel(code: KernelCode, number: int, machine: Machine, target: Target) -> str:
     """The function of one kernel."""
     walk = _Walk(code, machine, target)
     walk.run()
-    emitted = code.ops[code.emit]
-    lo, hi = signed_range(machine.value_bits)
+    emit, shift = payload_source(code, machine)
+    emitted = code.ops[emit]
+    lo, hi = (end >> shift for end in signed_range(machine.value_bits))
     outputs = Outputs(
         slots=tuple(walk.slots.values()),
         states=tuple(walk.state(slot, machine) for slot in range(len(code.states))),
-        emit=walk.results[code.emit],
+        emit=walk.results[emit],
         narrow=lo <= emitted.lo and emitted.hi <= hi,
     )
     return target.kernel(number, code, walk.body, outputs)

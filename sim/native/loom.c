@@ -59,8 +59,9 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
         for (int i = 0; i < length; i++)
             sum[i] += (int64_t)w[i] * payload[e];
     }
+    const int64_t unit = (int64_t)1 << in->payload_shift;
     for (int i = 0; i < length; i++)
-        acc[i] = (in->clear ? 0 : acc[i]) + sum[i];
+        acc[i] = (in->clear ? 0 : acc[i]) + sum[i] * unit;
 }
 
 /* Event sums in words of type sum_t, which the loader has proved wide enough. */
@@ -98,12 +99,13 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
                     sum[i] += w[i] * p;                                                            \
             }                                                                                      \
             accumulator_t *restrict acc = context->accumulator + in->target + base;                \
+            const int64_t unit = (int64_t)1 << in->payload_shift;                                  \
             if (in->clear)                                                                         \
                 for (int64_t i = 0; i < n; i++)                                                    \
-                    acc[i] = sum[i];                                                               \
+                    acc[i] = sum[i] * unit;                                                        \
             else                                                                                   \
                 for (int64_t i = 0; i < n; i++)                                                    \
-                    acc[i] += sum[i];                                                              \
+                    acc[i] += sum[i] * unit;                                                       \
         }                                                                                          \
     }
 
@@ -155,8 +157,11 @@ static void read_port(const context_t *context, const port_t *port, int64_t *res
         break;
     case PORT_EVENT:
         memset(to, 0, (size_t)port->size * sizeof(int64_t));
-        for (int64_t e = 0; e < context->count[port->slot]; e++)
-            to[context->event_index[port->base + e]] = context->event_payload[port->base + e];
+        for (int64_t e = 0; e < context->count[port->slot]; e++) {
+            const int64_t i = context->event_index[port->base + e] - port->start;
+            if (i >= 0 && i < port->size)
+                to[i] = (int64_t)context->event_payload[port->base + e] * ((int64_t)1 << port->shift);
+        }
         break;
     }
 }

@@ -52,6 +52,7 @@ typedef struct {
     int64_t state;
     int64_t parameters;
     int64_t population;
+    int64_t payload_shift; /* payloads are stored without their fraction bits */
 } instruction_t;
 
 typedef enum { PORT_ACCUMULATOR, PORT_VALUE, PORT_STATE, PORT_EVENT } port_memory_t;
@@ -61,8 +62,10 @@ typedef struct {
     int64_t memory;
     int64_t phase;
     int64_t base;
+    int64_t start; /* of an event list: the first index that is meant */
     int64_t size;
     int64_t slot;
+    int64_t shift; /* of an event list: fraction bits of its payloads */
     int64_t *data;
 } port_t;
 

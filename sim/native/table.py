@@ -14,14 +14,14 @@ from ...compiler.errors import ProgramError
 from ...compiler.instructions import Evt, Mac, Map
 from ...compiler.program import Program
 from ..check import signed_range
-from .generate import parameter_slots
+from .generate import parameter_slots, payload_source
 
 MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP = range(5)
 """`opcode_t` of loom.h."""
 
 FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift output_shift "
-    "state parameters population"
+    "state parameters population payload_shift"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -121,6 +121,7 @@ class Builder:
         else:
             record["opcode"] = EVT_NARROW if self._fits_32_bits(i, rows) else EVT_WIDE
             record["list"] = i.list
+            record["payload_shift"] = self.payload_shift(i.list)
         record["clear"] = i.clear
         key = (i.weights, i.rows, i.words, i.length, columns)
         record["weights"] = self.weight.add(key, rows.T if columns else rows)
@@ -130,6 +131,21 @@ class Builder:
         record["length"] = i.length
         record["padding"] = i.words * self.lanes - i.length
 
+    def payload_shift(self, number: int) -> int:
+        """Bits by which the stored payloads of an event list are to be shifted."""
+        for m in self.program.instructions:
+            if isinstance(m, Map) and m.list == number:
+                return payload_source(self.program.kernels[m.kernel], self.program.machine)[1]
+        return 0
+
+    def payload_units(self) -> np.ndarray:
+        """What one count of each stored payload is worth, int64 (event_words,)."""
+        units = np.ones(self.program.event_words, np.int64)
+        for m in self.program.instructions:
+            if isinstance(m, Map) and self.program.kernels[m.kernel].emits == "events":
+                units[m.target : m.target + m.length] = 1 << self.payload_shift(m.list)
+        return units
+
     def _fits_32_bits(self, i: Evt, rows: np.ndarray) -> bool:
         """Whether no sum over any set of events can leave 32 bits."""
         lo, hi = signed_range(self.program.machine.value_bits)
@@ -137,7 +153,7 @@ class Builder:
         for m in self.program.instructions:
             if isinstance(m, Map) and m.list == i.list:
                 code = self.program.kernels[m.kernel]
-                emitted = code.ops[code.emit]
+                emitted = code.ops[payload_source(code, self.program.machine)[0]]
                 largest = max(largest, -max(emitted.lo, lo), min(emitted.hi, hi))
         return int(np.abs(rows.astype(np.int64)).sum(axis=0).max()) * largest < 1 << 31
 

@@ -79,18 +79,12 @@ class RtlEngine:
         return self._read(output_port(self.program, name))
 
     def _read(self, port: OutputPort) -> np.ndarray:
-        lanes = self.program.machine.lanes
-        if port.memory == "accumulator":
-            return self.core.read("accumulator", port.base * lanes, port.size)
-        if port.memory == "value":
-            return self.core.read("value", port.base, port.size)
-        if port.memory == "state":
-            return self.core.read(f"state{port.slot}", port.base, port.size)
-        dense = np.zeros(port.size, np.int64)
-        count = int(self.core.read("count", port.slot, 1, signed=False)[0])
-        index, payload = self._events(port.base, count)
-        dense[index] = payload
-        return dense
+        if port.memory == "event":
+            count = int(self.core.read("count", port.slot, 1, signed=False)[0])
+            return port.from_events(*self._events(port.base, count))
+        memory = f"state{port.slot}" if port.memory == "state" else port.memory
+        first = port.first_element(self.program.machine.lanes)
+        return self.core.read(memory, first, port.size)
 
     def _events(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices and payloads of events."""

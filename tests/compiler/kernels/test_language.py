@@ -16,7 +16,14 @@ from spikeloom.compiler.kernels.expression import (
     select,
     table,
 )
-from spikeloom.compiler.kernels.kernel import Input, Kernel, Parameter, State, scaled_register
+from spikeloom.compiler.kernels.kernel import (
+    Input,
+    Kernel,
+    Parameter,
+    State,
+    payload_fraction,
+    scaled_register,
+)
 from spikeloom.compiler.machine import Machine
 from spikeloom.sim.evaluate import evaluate
 
@@ -62,7 +69,8 @@ def test_a_kernel_of_a_few_lines_runs_in_float_and_in_integers():
         kernel.registers(0.001, MACHINE),
         {},
     )
-    assert result.output.tolist() == [0, 1, 0]
+    unit = 2 ** Leaky.code(MACHINE).emit_fraction
+    assert result.output.tolist() == [0, unit, 0]
     np.testing.assert_allclose(
         np.asarray(result.next_state[0]) / 2**20, state["voltage"], atol=2.0**-19 + 8 * 2.0**-18
     )
@@ -230,3 +238,26 @@ def test_widths():
         8,
         9,
     ]
+
+
+@pytest.mark.parametrize(
+    ("machine", "bits", "fraction"),
+    [(Machine(), 1, 12), (Machine(), 8, 9), (Machine(4, 16, 16, 32), 1, 6), (Machine(), 17, 0)],
+)
+def test_payloads_carry_fraction_bits_where_the_accumulator_has_room(machine, bits, fraction):
+    assert payload_fraction(bits, machine) == fraction
+
+
+def test_more_spikes_than_a_payload_holds_are_limited_and_counted():
+    class Burst(Kernel):
+        n = Input(range=(-4, 40), fraction=0)
+        emits = "events"
+        payload_bits = 4
+
+        def step(self, state, n, dt):
+            return n, {}
+
+    unit = 2 ** Burst.code(MACHINE).emit_fraction
+    result = run(Burst(), [3, 15, 16, 40])
+    assert (result.output // unit).tolist() == [3, 15, 15, 15]
+    assert result.saturations == 2

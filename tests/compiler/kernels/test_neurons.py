@@ -64,7 +64,7 @@ def spikes(kernel, current, steps, dt=0.001):
     for _ in range(steps):
         result = evaluate(code, u, states, registers, tables)
         states = [np.asarray(s) for s in result.next_state]
-        count += result.output
+        count += result.output >> code.emit_fraction
     return count
 
 
@@ -94,7 +94,7 @@ def test_min_voltage_and_reset_are_free():
     u = np.array([-500 * 2**18, 100 * 2**18])
     result = evaluate(code, u, [np.zeros(2, np.int64)] * 2, registers, tables)
     assert np.asarray(result.next_state[0]).tolist() == [-(2**22), -(2**22)]
-    assert result.output.tolist() == [0, 1]
+    assert result.output.tolist() == [0, 2**code.emit_fraction]
 
 
 def test_minus_infinity_means_never_clipped():
