@@ -11,6 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compiler.errors import SpikeloomError
+    from .compiler.frontends.nengo.neuron_type import neuron_type
+    from .compiler.kernels.expression import (
+        clip,
+        constant,
+        divide,
+        floor,
+        maximum,
+        minimum,
+        scaled,
+        select,
+        table,
+    )
+    from .compiler.kernels.kernel import Input, Kernel, Parameter, State
     from .compiler.machine import Machine
     from .compiler.program import Program
     from .compiler.storage import load_program, save_program
@@ -19,22 +32,50 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Input": "compiler.kernels.kernel",
+    "Kernel": "compiler.kernels.kernel",
     "Machine": "compiler.machine",
+    "Parameter": "compiler.kernels.kernel",
     "Program": "compiler.program",
     "Simulator": "runtime.simulator",
     "SpikeloomError": "compiler.errors",
+    "State": "compiler.kernels.kernel",
+    "clip": "compiler.kernels.expression",
+    "constant": "compiler.kernels.expression",
+    "divide": "compiler.kernels.expression",
+    "floor": "compiler.kernels.expression",
     "load_program": "compiler.storage",
+    "maximum": "compiler.kernels.expression",
+    "minimum": "compiler.kernels.expression",
+    "neuron_type": "compiler.frontends.nengo.neuron_type",
     "save_program": "compiler.storage",
+    "scaled": "compiler.kernels.expression",
+    "select": "compiler.kernels.expression",
+    "table": "compiler.kernels.expression",
 }
 
 __all__ = [
+    "Input",
+    "Kernel",
     "Machine",
+    "Parameter",
     "Program",
     "Simulator",
     "SpikeloomError",
+    "State",
     "__version__",
+    "clip",
+    "constant",
+    "divide",
+    "floor",
     "load_program",
+    "maximum",
+    "minimum",
+    "neuron_type",
     "save_program",
+    "scaled",
+    "select",
+    "table",
 ]
 
 

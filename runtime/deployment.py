@@ -132,7 +132,7 @@ def deploy(
         timings=timings,
     )
     if steps:
-        with part("fixed point"):
+        with _quiet_ranges(), part("fixed point"):
             sim.reset(seed=sim.seed)
             sim.run_steps(steps)
             fixed = {probe: np.array(sim.data[probe]) for probe in sim.model.probes}

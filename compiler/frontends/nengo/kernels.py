@@ -37,7 +37,7 @@ def neuron_kernel(op: SimNeurons, dt: float) -> Kernel | str:
 def output_unit(op: SimNeurons, dt: float) -> float:
     """What one unit of the kernel's output is worth: amplitude/dt for a spike."""
     amplitude = float(op.neurons.amplitude)
-    return amplitude if type(op.neurons) is nengo.RectifiedLinear else amplitude / dt
+    return amplitude / dt if op.neurons.spiking else amplitude
 
 
 def synapse_kernels(op: SimProcess, dt: float) -> list[Kernel] | str:

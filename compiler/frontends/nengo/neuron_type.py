@@ -1,0 +1,140 @@
+"""Neuron types of Nengo out of kernels: written once, they run in Nengo and on the chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from nengo.dists import Choice, Distribution
+from nengo.neurons import NeuronType, settled_firingrate
+from nengo.params import NumberParam
+
+from ...errors import KernelError
+from ...kernels.kernel import Kernel, Parameter, State
+from .kernels import NEURONS
+
+CURRENTS = 512
+"""Currents at which spikes are counted, at most."""
+
+_TAKEN = ("amplitude", "initial_state", "state", "output", "J", "dt")
+
+
+class KernelNeurons(NeuronType):
+    """Base of the neuron types that `neuron_type` makes.
+
+    Parameters
+    ----------
+    amplitude : float
+        Worth of a spike (divided by dt), or factor of a rate.
+    initial_state : mapping of state name -> distribution or array
+    **values : float
+        Parameters of the kernel.
+    """
+
+    kernel_class: ClassVar[type[Kernel]]
+    state: ClassVar[dict[str, Distribution]] = {}
+
+    amplitude = NumberParam("amplitude", low=0, low_open=True)
+
+    def __init__(
+        self,
+        amplitude: float = 1.0,
+        initial_state: Mapping[str, Any] | None = None,
+        **values: float,
+    ) -> None:
+        super().__init__(initial_state)
+        self.amplitude = amplitude
+        for name, value in self.kernel_class(**values).values.items():
+            setattr(self, name, value)
+
+    def kernel(self) -> Kernel:
+        """The kernel with this type's parameters."""
+        names = self.kernel_class.declared(Parameter)
+        return self.kernel_class(**{name: getattr(self, name) for name in names})
+
+    def step(self, dt: float, J: np.ndarray, output: np.ndarray, **state: np.ndarray) -> None:
+        """One step of the kernel's equations in floats; see `nengo.neurons.NeuronType.step`."""
+        kernel = self.kernel()
+        result, new = kernel.step_float(state, J * (kernel.input_gain(dt) or 1.0), dt)
+        output[...] = result * (self.amplitude / dt if self.spiking else self.amplitude)
+        for name, values in new.items():
+            state[name][...] = values
+
+    def rates(self, x: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Rates at the inputs `x`: of spiking neurons counted in a run, of others one step.
+
+        Neurons of one type differ in their currents alone, so where there are many currents only
+        some are run, as densely as they lie, and the others interpolated.
+        """
+        if not self.spiking:
+            return super().rates(x, gain, bias)
+        current = self.current(x, gain, bias)
+        run = np.unique(current)
+        if len(run) > CURRENTS:
+            run = np.unique(np.quantile(run, np.linspace(0, 1, CURRENTS)))
+        start = {name: np.full(run.shape, _middle(dist)) for name, dist in self.state.items()}
+        start["output"] = np.zeros(run.shape)
+        counted = settled_firingrate(self.step, run, start, settle_time=0.2, sim_time=1.0)
+        return np.interp(current, run, counted)
+
+
+def _middle(distribution: Distribution) -> float:
+    return float(np.mean(distribution.sample(101, rng=np.random.RandomState(0))))
+
+
+def neuron_type(
+    kernel: type[Kernel], initial: Mapping[str, Distribution] | None = None
+) -> type[KernelNeurons]:
+    """Make a neuron type of Nengo from a kernel.
+
+    Its parameters and states are those that the kernel declares. It runs in float in any Nengo
+    simulator, and as the kernel's integers on the chip. Can be used as a decorator::
+
+        @neuron_type
+        class Leaky(Kernel):
+            ...
+
+        nengo.Ensemble(100, 1, neuron_type=Leaky(tau=0.02))
+
+    Parameters
+    ----------
+    kernel : type
+        A class of `Kernel`.
+    initial : mapping of state name -> nengo Distribution, optional
+        Where states begin; at 0 where nothing is said.
+
+    Returns
+    -------
+    type
+        A class of `nengo.neurons.NeuronType`.
+
+    Raises
+    ------
+    KernelError
+        If a name is none of the kernel's states, or one that Nengo needs itself.
+    """
+    states = kernel.declared(State)
+    for name in initial or {}:
+        if name not in states:
+            raise KernelError(f"kernel {kernel.__name__} has no state {name!r}")
+    for name in (*states, *kernel.declared(Parameter)):
+        if name in _TAKEN:
+            raise KernelError(f"kernel {kernel.__name__}: Nengo uses {name!r} itself, rename it")
+    spiking = kernel.emits == "events"
+    attributes: dict[str, Any] = {name: NumberParam(name) for name in kernel.declared(Parameter)}
+    made: type[KernelNeurons] = type(
+        kernel.__name__,
+        (KernelNeurons,),
+        {
+            **attributes,
+            "__doc__": kernel.__doc__,
+            "__module__": kernel.__module__,
+            "kernel_class": kernel,
+            "state": {name: (initial or {}).get(name, Choice([0])) for name in states},
+            "spiking": spiking,
+            "negative": not spiking,
+        },
+    )
+    NEURONS[made] = lambda neurons: neurons.kernel()  # type: ignore[attr-defined]
+    return made
