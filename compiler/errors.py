@@ -39,3 +39,7 @@ class InputError(SpikeloomError):
 
 class ToolError(SpikeloomError):
     """An outside tool (C compiler, Verilator, ...) is missing or failed."""
+
+
+class LinkError(SpikeloomError):
+    """A board does not answer, answers something else, or is not what the Program needs."""

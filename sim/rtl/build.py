@@ -92,16 +92,42 @@ def build(verilog: str, layout: dict[str, Any]) -> Path:
     ToolError
         If a tool is missing or fails.
     """
+    return build_library(verilog, layout["top"], layout_header(layout), HARNESS)
+
+
+def build_library(verilog: str, top: str, header: str, harness: Path) -> Path:
+    """Compile any Verilog together with what drives it, or find it in the cache.
+
+    Parameters
+    ----------
+    verilog : str
+        Complete in itself.
+    top : str
+        Its top module.
+    header : str
+        Content of ``layout.h``, which `harness` includes.
+    harness : Path
+        C++ source.
+
+    Returns
+    -------
+    Path
+        The library.
+
+    Raises
+    ------
+    ToolError
+        If a tool is missing or fails.
+    """
     _, _, version = find_verilator()
-    header = layout_header(layout)
-    content = [verilog, header, HARNESS.read_text(), version, *find_compiler()]
+    content = [verilog, top, header, harness.read_text(), version, *find_compiler()]
     content += [*VERILATOR_FLAGS, *COMPILER_FLAGS]
     key = hashlib.sha256("\0".join(content).encode()).hexdigest()[:32]
     folder = _folder()
     library = folder / f"{key}.so"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            _compile(Path(scratch), verilog, header, layout["top"])
+            _compile(Path(scratch), verilog, header, top, harness)
             os.replace(Path(scratch) / "core.so", library)
     return library
 
@@ -135,7 +161,7 @@ def _folder() -> Path:
         ) from e
 
 
-def _compile(scratch: Path, verilog: str, header: str, top: str) -> None:
+def _compile(scratch: Path, verilog: str, header: str, top: str, harness: Path) -> None:
     binary, root, _ = find_verilator()
     (scratch / "core.v").write_text(verilog)
     (scratch / "layout.h").write_text(header)
@@ -145,7 +171,7 @@ def _compile(scratch: Path, verilog: str, header: str, top: str) -> None:
     sources = sorted(str(p.relative_to(scratch)) for p in (scratch / "out").glob("*.cpp"))
     include = [f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}", "-Iout", "-I."]
     (scratch / "all.cpp").write_text(
-        "\n".join(f'#include "{source}"' for source in [*sources, str(HARNESS)]) + "\n"
+        "\n".join(f'#include "{source}"' for source in [*sources, str(harness)]) + "\n"
     )
     objects = [str(p) for p in _runtime(root)]
     output = ["-shared", "-o", "core.so", "all.cpp", *objects, "-lpthread", "-latomic"]
