@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
+from nengo.builder.operator import DotInc, Operator, SimPyFunc, TimeUpdate
 
 from ..compiler.frontends.nengo import Action, Conversion, Receive, Run, Send
+from ..compiler.frontends.nengo.linear import constant_part
 from .chip import Chip
 
 Step = Callable[[], None]
@@ -200,13 +201,24 @@ class Host:
             for a in self.plan.actions
             if isinstance(a, Receive) or (isinstance(a, Run) and a.operator in behind)
         ]
-        self._only_probes = not behind
+        self._behind_at_once = all(map(self._is_simple, behind))
         wanted = {s.base for op in behind for s in op.reads} | placement.probed
         self._bridge = [base for base in dict.fromkeys(written_in_front) if base in wanted]
         self._updated = {s.base for op in front for s in op.updates}
         per_step = sum(len(a.elements) for a in self.plan.sends + self.plan.receives)
         per_step += sum(base.size for base in self._bridge)
         self._block = max(1, min(BLOCK, BLOCK_ELEMENTS // max(per_step, 1)))
+
+    def _is_simple(self, op: Operator) -> bool:
+        """Whether an operator behind the chip can be run for a block of steps at once.
+
+        Element by element, so that the result is exactly that of single steps.
+        """
+        placement = self.conversion.placement
+        linear = placement.maps.get(op)
+        if linear is None or isinstance(op, DotInc):
+            return placement.is_constant(op) and not op.updates
+        return len(np.unique(linear.rows)) == len(linear.rows)
 
     def run(self, steps: int, progress: Callable[[int], None]) -> None:
         """Run steps; `progress` is called with the number of steps done since its last call."""
@@ -237,8 +249,8 @@ class Host:
             assert self.chip is not None
             record = [name for a in self.plan.receives for name in a.names]
             found = self.chip.run(steps, inputs, dict.fromkeys(record))
-            if self._only_probes:
-                self._finish_probes(first, steps, found, bridge)
+            if self._behind_at_once:
+                self._finish_block(first, steps, found, bridge, start)
             else:
                 self._run_behind(first, steps, found, bridge, start)
         if error is not None:
@@ -287,29 +299,63 @@ class Host:
         }
         return inputs, {base: values[:done] for base, values in bridge.items()}, error
 
-    def _finish_probes(
+    def _finish_block(
         self,
         first: int,
         steps: int,
         found: dict[str, np.ndarray],
         bridge: dict[Any, np.ndarray],
+        start: dict[Any, np.ndarray],
     ) -> None:
-        """Hand a block to the probes without a loop over its steps."""
+        """Run the part behind the chip for a whole block, and hand it to the probes."""
+        placement = self.conversion.placement
         values = {base: block.reshape(steps, -1) for base, block in bridge.items()}
-        for action in self.plan.receives:
-            total = _total(found, action)
-            base = action.signal
+
+        def target(base: Any) -> np.ndarray:
             if base not in values:
-                values[base] = np.repeat(self._flat[base][None], steps, axis=0)
-            elif base in bridge:
-                values[base] = values[base].copy()
+                constant = constant_part(placement.constant_ops(base), base.size)
+                values[base] = np.repeat(constant[None], steps, axis=0)
+            return values[base]
+
+        def source(base: Any) -> np.ndarray:
+            if base not in values:
+                return np.broadcast_to(self.signals[base].reshape(-1), (steps, base.size))
+            if not placement.updaters[base]:
+                return values[base]
+            before = start[base].reshape(-1) if base in start else self._flat[base]
+            return np.concatenate([before[None], values[base][:-1]])
+
+        def receive(action: Receive) -> None:
+            total = _total(found, action)
             if action.adds:
-                values[base][:, action.elements] += total
+                target(action.signal)[:, action.elements] += total
             else:
-                values[base][:, action.elements] = total
-            self._flat[base][:] = values[base][-1]
+                target(action.signal)[:, action.elements] = total
+
+        early = [a for a in self._behind if isinstance(a, Receive) and self._is_updated(a)]
+        for action in early:
+            receive(action)
+        for action in self._behind:
+            if isinstance(action, Receive):
+                if not self._is_updated(action):
+                    receive(action)
+                continue
+            linear = placement.maps.get(action.operator)
+            if linear is None:
+                continue
+            values_in = source(linear.source)[:, linear.cols] * linear.data
+            if action.operator.sets:
+                target(linear.target)[:, linear.rows] = values_in
+            else:
+                target(linear.target)[:, linear.rows] += values_in
+        for base, block in values.items():
+            self.signals[base].reshape(-1)[:] = block[-1]
         self._set_clock(first + steps - 1)
         self._record_block(first, values)
+
+    def _is_updated(self, action: Receive) -> bool:
+        """Whether what is received is the state of a synapse, seen one step later."""
+        return bool(self.conversion.placement.updaters[action.signal])
 
     def _run_behind(
         self,

@@ -14,7 +14,7 @@ from ..compiler.errors import InputError
 from ..compiler.frontends.nengo import Conversion
 from ..compiler.graph import Graph, Input
 
-MARGIN = 8.0
+MARGIN = 2.0
 """An input without a known limit is assumed to stay within this many radii of what it reaches."""
 
 

@@ -13,6 +13,7 @@ from nengo.ensemble import Neurons
 
 from ..compiler.frontends.nengo import Conversion
 from ..compiler.frontends.nengo.kernels import NEURONS
+from ..compiler.frontends.nengo.placement import BEHIND
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class _Counter:
         seen = {item.name for item in found}
         for op in self.placement.operators:
             reason = self.placement.reasons.get(op)
-            if reason in (None, "the clock") or op in self.placement.chip:
+            if reason in (None, "the clock", BEHIND) or op in self.placement.chip:
                 continue
             owner = self._owner(op)
             name = self.names.of(owner) if owner is not None else str(op)
@@ -188,8 +189,9 @@ class _Counter:
         ops = list(placement.readers[weights.base]) if weights is not None else []
         ops = [op for op in ops if not _is_rule(op)]
         synapse = [op for op in placement.updaters[weighted.base] if isinstance(op, SimProcess)]
-        ops += [op for op in placement.readers[weighted.base] if _adds_to(op, out.base)]
         counted = connection in self.counted
+        if counted or not (ops or synapse):
+            ops += [op for op in placement.readers[weighted.base] if _adds_to(op, out.base)]
         learned = connection.learning_rule is not None
         found = [self._item(name, "connection", ops, connection.size_out, counted, learned)]
         if synapse:

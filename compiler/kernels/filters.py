@@ -26,6 +26,7 @@ class Lowpass(Kernel):
 
     delayed = True
     homogeneous = True
+    output_state = "y"
     pole = Parameter(low=-1, high=1)
     gain = Parameter()
     u = Input()
@@ -49,6 +50,7 @@ class Alpha(Kernel):
 
     delayed = True
     homogeneous = True
+    output_state = "y"
     pole1 = Parameter(low=-1, high=1)
     pole2 = Parameter(low=-1, high=1)
     feed = Parameter(low=-4, high=4)
@@ -83,6 +85,7 @@ class Resonance(Kernel):
 
     delayed = True
     homogeneous = True
+    output_state = "x"
     real = Parameter(low=-1, high=1)
     imag = Parameter(low=-1, high=1)
     b1 = Parameter(low=-1, high=1)

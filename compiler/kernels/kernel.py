@@ -101,12 +101,15 @@ class Kernel:
     homogeneous : bool
         True where scaling the input scales states and output alike (linear filters, rectifiers):
         a population's signals then share a power-of-two scale of their own.
+    output_state : str or None
+        The state that equals the output, where one does: it is stored with more bits.
     """
 
     emits: ClassVar[str] = "value"
     payload_bits: ClassVar[int] = 8
     delayed: ClassVar[bool] = False
     homogeneous: ClassVar[bool] = False
+    output_state: ClassVar[str | None] = None
 
     def __init__(self, **values: float) -> None:
         declared = self.declared(Parameter)

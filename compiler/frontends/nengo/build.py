@@ -336,8 +336,12 @@ class Builder:
                 node, state = self._states[base]
                 yield self._receive(base, [(node, state)], np.arange(base.size), not in_step)
             elif base in self._outputs:
-                nodes = [(name, "output") for name in self._outputs[base]]
-                delayed = self._population(nodes[0][0]).kernel.delayed
+                kernels = [self._population(name).kernel for name in self._outputs[base]]
+                nodes = [
+                    (name, kernel.output_state or "output")
+                    for name, kernel in zip(self._outputs[base], kernels, strict=True)
+                ]
+                delayed = kernels[0].delayed
                 everything = np.arange(base.size)
                 yield self._receive(base, nodes, everything, delayed or not in_step)
             elif base in self._currents and base not in self._sources:

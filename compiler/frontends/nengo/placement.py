@@ -24,6 +24,7 @@ from .kernels import neuron_kernel, synapse_kernels
 from .linear import LINEAR, LinearMap, elements, linear_map, operands
 
 NOT_REACHED = "no neuron on the chip reads or writes it"
+BEHIND = "it leads from the chip to the host alone"
 LEARNING = (SimPES, SimBCM, SimOja, SimVoja, SimRLS)
 
 
@@ -71,6 +72,7 @@ class Placement:
         self.neurons: dict[SimNeurons, Kernel] = {}
         self.sections: dict[SimProcess, list[Kernel]] = {}
         self.maps: dict[Operator, LinearMap] = {}
+        self._behind: set[Operator] = set()
         self._states: set[Signal] = set()
         self._sums: dict[Signal, bool] = {}
         self._constant_ops = {op for op in self.operators if self._is_constant_op(op)}
@@ -79,7 +81,7 @@ class Placement:
         self.chip = self._reached(possible)
         self.host = {op for op in self.operators if op not in self.chip}
         for op in self.host & possible:
-            self.reasons[op] = NOT_REACHED
+            self.reasons[op] = BEHIND if op in self._behind else NOT_REACHED
         self._share()
 
     # -- what is constant --------------------------------------------------------------------
@@ -96,6 +98,10 @@ class Placement:
     def constant_ops(self, base: Signal) -> list[Operator]:
         """The writers of a base signal that have only constant operands."""
         return [op for op in self.writers[base] if op in self._constant_ops]
+
+    def is_constant(self, op: Operator) -> bool:
+        """Whether an operator has only constant operands."""
+        return op in self._constant_ops
 
     def varying(self, base: Signal) -> list[Operator]:
         """The other writers (sets and increments) of a base signal."""
@@ -266,17 +272,22 @@ class Placement:
                 if target not in seen:
                     seen.add(target)
                     todo.append(target)
-        # Behind a sum to which the host adds and which leads to no neuron, the chip is of no use.
+        # What leads to no neuron goes on on the host from where the host knows all of it: behind a
+        # synapse, whose last value it has before the step, or behind a sum to which it adds.
         moved = True
         while moved:
             moved = False
             for op in list(forward):
                 source = self._input(op)
-                if source is not None and any(
-                    w not in chip and w not in forward
-                    for w in self.varying(source.base) + self.updaters[source.base]
+                if source is not None and (
+                    (self.updaters[source.base] and not isinstance(op, SimProcess))
+                    or any(
+                        w not in chip and w not in forward
+                        for w in self.varying(source.base) + self.updaters[source.base]
+                    )
                 ):
                     forward.discard(op)
+                    self._behind.add(op)
                     moved = True
         chip |= forward
         touched = {_target(op) for op in chip} | {op.J.base for op in self.neurons}
