@@ -64,8 +64,11 @@ def _input(port: InputPort) -> tuple[str, str]:
 
 def _output(program: Program, port: OutputPort) -> tuple[str, str]:
     memory = {"accumulator": "acc", "state": f"state.{port.slot}"}.get(port.memory, port.memory)
-    words = program.machine.words(port.size) if memory == "acc" else port.size
-    where = _addresses(memory, port.base, words)
+    if memory == "acc" or port.start:
+        last = port.start + port.size - 1
+        where = f"{memory}[{port.base}..] elements {port.start}..{last}"
+    else:
+        where = _addresses(memory, port.base, port.size)
     return f"host <- {where}  [{port.size} x {_unit(port.unit)}]", port.origin or port.name
 
 
@@ -108,6 +111,8 @@ def _populations(program: Program) -> Iterator[str]:
                 p.origin,
             )
         )
+        for name, first, size in p.members:
+            rows.append(("", f"  {first}..{first + size - 1}", name, ""))
         if p.name in settings and settings[p.name].parameters:
             rows.append(("", "", parameter_text(settings[p.name], program.kernels[p.kernel]), ""))
     yield from _columns(rows)

@@ -58,8 +58,12 @@ def memory_map(program: Program) -> dict[str, list[Region]]:
         claim("value", port.base, port.size, f"input {port.origin or port.name}")
     for output in program.outputs.values():
         if output.memory == "accumulator":
-            words = program.machine.words(output.size)
-            if (output.base, words) not in found["accumulator"]:
+            words = program.machine.words(output.start + output.size)
+            inside = any(
+                first <= output.base and output.base + words <= first + claimed
+                for first, claimed in found["accumulator"]
+            )
+            if not inside:
                 claim("accumulator", output.base, words, f"output {output.origin or output.name}")
     _add_constants(program, found["value"])
     return {

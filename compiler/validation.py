@@ -313,5 +313,8 @@ def _check_ports(program: Program) -> None:
         states = len(program.kernels[population.kernel].states)
         if len(population.state_units) != states:
             raise ProgramError(f"{what}: {len(population.state_units)} units for {states} states")
+        for member, first, size in population.members:
+            _text(f"{what}: member", member)
+            _span(f"{what}: member {member!r}", first, size, population.size)
         for unit in (population.input_unit, population.output_unit, *population.state_units):
             _unit(f"{what}: unit", unit)

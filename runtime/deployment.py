@@ -207,7 +207,10 @@ def placement_rows(sim: RecordingSimulator) -> list[dict[str, Any]]:
 
 def ensemble_rows(sim: RecordingSimulator, program: Program) -> list[dict[str, Any]]:
     """A row for each ensemble: its built parameters, and what became of them."""
-    maps = {i.population: i for i in program.instructions if isinstance(i, Map)}
+    maps = {}
+    for i in (i for i in program.instructions if isinstance(i, Map)):
+        joined = program.populations[i.population].members
+        maps.update({member: i for member in (i.population, *(name for name, _, _ in joined))})
     names = sim.conversion.names
     rows = []
     for ensemble in (e for e in sim.model.params if isinstance(e, nengo.Ensemble)):
@@ -221,6 +224,7 @@ def ensemble_rows(sim: RecordingSimulator, program: Program) -> list[dict[str, A
             "gain": _extent(built.gain),
             "bias": _extent(built.bias),
             "kernel": None,
+            "joined": None,
             "spike_value": None,
             "registers": None,
         }
@@ -228,7 +232,10 @@ def ensemble_rows(sim: RecordingSimulator, program: Program) -> list[dict[str, A
         if instruction is not None:
             code = program.kernels[instruction.kernel]
             row["kernel"] = code.name
-            row["spike_value"] = program.populations[row["name"]].output_unit
+            if instruction.population != row["name"]:
+                row["joined"] = instruction.population
+            unit = program.populations[instruction.population].output_unit
+            row["spike_value"] = unit * 2.0 ** (code.emit_fraction or 0)
             row["registers"] = parameter_text(instruction, code)
         rows.append(row)
     return rows

@@ -107,11 +107,12 @@ def _signals(findings: Findings) -> list[dict[str, Any]]:
         rows.append(
             {
                 "signal": note["node"],
+                "members": [name for name, _, _ in population.members] if population else [],
                 "what": note["origin"],
                 "kernel": note["kernel"],
                 "size": note["size"],
                 "bits": None if fraction is None or spikes else bits,
-                "resolution": unit,
+                "resolution": None if spikes else unit,
                 "range": None if unit is None or spikes else unit * 2.0 ** (bits - 1),
                 "limit": None if unit is None or spikes else note["limit"] * unit * 2.0**fraction,
                 "limit_from": note["limit_from"],
@@ -175,6 +176,7 @@ def render_report(findings: Findings, data: Mapping[str, Any]) -> str:
     bits = {name: memory["bits"] for name, memory in data["memories"].items()}
     return environment.get_template("report.html.j2").render(
         data=data,
+        event_kernels=[c.name for c in findings.program.kernels.values() if c.emits == "events"],
         plots=plots,
         cycles_plot=cycles,
         memory_plot=Markup(plot_memories(bits)),

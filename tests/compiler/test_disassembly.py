@@ -22,7 +22,7 @@ def lines():
         "3* MAP value[3] (>> 0) = Sum(acc[1] >> 0, state[2..]) x 1 sum",
         "OUT host <- event[0..1] [2 x 1000] spikes of leaky",
         "OUT host <- state.0[0..1] [2 x 2^-8] voltage of leaky",
-        "OUT host <- acc[0] [2 x 2^-8] input of leaky",
+        "OUT host <- acc[0..] elements 0..1 [2 x 2^-8] input of leaky",
         "decay = 118000 >> 17 (0.900269)",
         "KERNEL Leaky: emits events",
         "KERNEL Sum: emits value; readers see the output of the step before",

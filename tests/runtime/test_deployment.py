@@ -14,6 +14,7 @@ from spikeloom.compiler.compile import PASSES
 from spikeloom.compiler.errors import ModelError, ProgramError, RangeError
 from spikeloom.compiler.storage import load_program
 from spikeloom.runtime.deployment import deploy, write_deployment
+from spikeloom.runtime.model_file import load_network
 
 EXAMPLES = Path(spikeloom.__file__).parent / "examples"
 GOLDEN = ["--engine", "golden"]
@@ -122,7 +123,7 @@ def test_the_program_runs_again_without_nengo_and_gives_what_the_simulator_gave(
     result = tmp_path / "result.npz"
     arguments = ["run", str(directory), *GOLDEN, "-o", str(result)]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
-    net, _ = spikeloom.runtime.model_file.load_network(str(EXAMPLES / "channel.py"))
+    net, _ = load_network(str(EXAMPLES / "channel.py"))
     with spikeloom.Simulator(net, engine="golden", progress_bar=False) as sim:
         sim.run_steps(300)
     with np.load(result) as outputs:
