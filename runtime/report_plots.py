@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .comparison import Comparison
@@ -33,7 +34,7 @@ def plot_values(comparison: Comparison) -> str:
         below.plot(times, fixed[:, d] - floating[:, d], color=colour, linewidth=0.7)
     above.plot([], [], color=FLOAT_COLOUR, linewidth=2.6, label="float (Nengo)")
     above.plot([], [], color=FIXED_COLOUR, linewidth=0.9, label="fixed point")
-    above.legend(loc="upper right", fontsize=7, frameon=False, ncols=2)
+    _legend(above)
     below.axhline(0, color="#d5d9de", linewidth=0.6, zorder=0)
     below.set_ylabel("difference", fontsize=7)
     below.set_xlabel("s", fontsize=7)
@@ -56,7 +57,7 @@ def plot_spikes(comparison: Comparison) -> str:
     axes.set_ylabel("neuron", fontsize=7)
     axes.set_xlabel("s", fontsize=7)
     axes.set_ylim(-1, neurons)
-    axes.legend(loc="upper right", fontsize=7, ncols=2, markerscale=3, framealpha=0.9)
+    _legend(axes)
     return _svg(figure)
 
 
@@ -71,7 +72,7 @@ def plot_cycles(cycles: np.ndarray, idle: int, dt: float) -> str:
         "without spikes", (times[-1], idle), xytext=(-2, 3), textcoords="offset points",
         ha="right", fontsize=7, color=ERROR_COLOUR,
     )  # fmt: skip
-    axes.set_ylim(0, None)
+    axes.margins(y=0.15)  # spikes matter little beside the floor: the axis does not begin at 0
     axes.set_ylabel("cycles per step", fontsize=7)
     axes.set_xlabel("s", fontsize=7)
     return _svg(figure)
@@ -108,6 +109,12 @@ def _figure(height: float, rows: int, ratios: tuple[int, ...] | None = None) -> 
             a.spines[side].set_color("#c3c9d0")
         a.margins(x=0.01)
     return figure, axes
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1, 1), fontsize=7, ncols=2, frameon=False, markerscale=3
+    )
 
 
 def _thin(values: np.ndarray) -> np.ndarray:

@@ -153,12 +153,12 @@ def test_kinds_of_probes():
 
 def test_calibration_fits_the_range_of_inputs():
     assumed, calibrated = (
-        deploy(network(), seconds=0.1, calibrate=c, engine="golden").findings.program
+        deploy(network(0.1), seconds=0.1, calibrate=c, engine="golden").findings.program
         for c in (None, 0.2)
     )
-    # 18 bits for +-2, which hold 1.25 times what was seen; before, for eight radii.
-    assert calibrated.inputs["stimulus"].fraction == 16
-    assert assumed.inputs["stimulus"].fraction < 15
+    # 18 bits for +-0.125, which hold 1.25 times what was seen; before, for several radii.
+    assert calibrated.inputs["stimulus"].fraction == 20
+    assert assumed.inputs["stimulus"].fraction < 17
 
 
 def test_saturation_is_refused_unless_allowed():
