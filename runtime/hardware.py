@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ SIMULATED = {
 def _generator() -> str:
     """Hash of everything that turns a shape into Verilog."""
     package = Path(__file__).parents[1]
-    sources = [*package.glob("hdl/*.py"), package / "compiler/encoding.py"]
-    sources += [package / "compiler/timing.py", package / "compiler/kernels/pipeline.py"]
+    sources = [*package.glob("hdl/**/*.py")]
+    sources += [package / f"compiler/{name}.py" for name in ("encoding", "timing", "protocol")]
+    sources += [package / "compiler/kernels/pipeline.py"]
     digest = hashlib.sha256()
     for source in sorted(sources):
         digest.update(source.read_bytes())
@@ -47,25 +49,68 @@ def generate(shape: Shape) -> tuple[str, dict[str, Any]]:
     ToolError
         If Amaranth is not installed.
     """
-    key = hashlib.sha256(f"{shape.fingerprint()} {_generator()}".encode()).hexdigest()[:32]
+
+    def make() -> dict[str, Any]:
+        from ..hdl.verilog import core_verilog, layout
+
+        return {"verilog": core_verilog(shape), "layout": layout(shape)}
+
+    content = _kept(shape.fingerprint(), make)
+    return content["verilog"], content["layout"]
+
+
+def generate_linked(shape: Shape, clock_hz: int, divisor: int = 0) -> tuple[str, str]:
+    """Verilog of a core of this shape with its link, and the name of its top module.
+
+    Parameters
+    ----------
+    shape : Shape
+    clock_hz : int
+    divisor : int
+        Clock cycles per bit of the serial line; 0 for no serial line.
+
+    Raises
+    ------
+    ToolError
+        If Amaranth is not installed.
+    """
+
+    def make() -> dict[str, Any]:
+        from ..hdl import top
+
+        if divisor:
+            return {"verilog": top.top_verilog(shape, clock_hz, divisor), "top": top.TOP}
+        return {"verilog": top.linked_core_verilog(shape, clock_hz), "top": top.LINKED_CORE}
+
+    content = _kept(f"{shape.fingerprint()} linked {clock_hz} {divisor}", make)
+    return content["verilog"], content["top"]
+
+
+def _kept(what: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The JSON object that `make` gives, from the cache if it was made before."""
+    key = hashlib.sha256(f"{what} {_generator()}".encode()).hexdigest()[:32]
     folder = cache_folder() / "verilog"
     kept = folder / f"{key}.json"
     if kept.exists():
-        content = json.loads(kept.read_text())
-        return content["verilog"], content["layout"]
+        content: dict[str, Any] = json.loads(kept.read_text())
+        return content
     try:
-        from ..hdl.verilog import core_verilog, layout
-    except ImportError as e:
+        content = make()
+    except ModuleNotFoundError as e:
         raise ToolError(
             f"generating hardware needs Amaranth ({e}); install it: "
             "pip install 'spikeloom[hardware]'"
         ) from e
-    content = {"verilog": core_verilog(shape), "layout": layout(shape)}
     folder.mkdir(parents=True, exist_ok=True)
     write_file(kept, json.dumps(content).encode())
-    return content["verilog"], content["layout"]
+    return content
+
+
+def simulated_shape(program: Program) -> Shape:
+    """The shape of simulated hardware that `program` fits in."""
+    return Shape.for_program(program, SIMULATED)
 
 
 def simulated_core(program: Program) -> tuple[str, dict[str, Any]]:
     """Verilog and layout of a core that `program` fits in, for simulation."""
-    return generate(Shape.for_program(program, SIMULATED))
+    return generate(simulated_shape(program))

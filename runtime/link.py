@@ -233,7 +233,7 @@ class Link:
                 continue
             left = deadline - time.monotonic()
             data = self.port.read(left) if left > 0 else b""
-            if not data and time.monotonic() >= deadline or left <= 0:
+            if left <= 0 or (not data and time.monotonic() >= deadline):
                 self._garbage += len(self._buffer)
                 self._buffer.clear()
                 return None

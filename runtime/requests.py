@@ -52,17 +52,15 @@ def elements_from_bytes(raw: bytes, bits: int, signed: bool = True) -> np.ndarra
     return unpack(padded.view("<u4").astype(np.uint32), bits, 1, signed)[:, 0]
 
 
-def write(info: MemoryInfo, first: int, values: np.ndarray) -> list[bytes]:
-    """Commands that write elements from address `first` on."""
+def write(info: MemoryInfo, first: int, raw: bytes) -> list[bytes]:
+    """Commands that write elements, as `elements_to_bytes` gives them, from address `first` on."""
     width = element_bytes(info.bits)
-    raw = elements_to_bytes(values, info.bits)
     most = (ROOM - HEADER.size) // width
-    commands = []
-    for start in range(0, len(values), most):
-        count = min(most, len(values) - start)
-        header = _header(Opcode.WRITE, info.number, first + start, count)
-        commands.append(header + raw[start * width : (start + count) * width])
-    return commands
+    return [
+        _header(Opcode.WRITE, info.number, first + start, count)
+        + raw[start * width : (start + count) * width]
+        for start, count in _pieces(len(raw) // width, most)
+    ]
 
 
 def fill(info: MemoryInfo, first: int, count: int, value: int = 0) -> list[bytes]:
