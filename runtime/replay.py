@@ -10,7 +10,7 @@ import numpy as np
 from ..compiler.cost import step_cycles
 from ..compiler.instructions import Map
 from ..compiler.program import Program
-from ..sim import create_engine
+from .engines import create_engine
 from .standalone import match_inputs, quantise
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..compiler.errors import InputError
 from ..compiler.program import InputPort, Program
-from ..sim import create_engine
+from .engines import create_engine
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 from ...compiler.errors import InputError, RangeError
 from ...compiler.program import Program
 from ...compiler.storage import load_program
-from ...sim import engines
 from ..arrays import read_arrays, write_arrays
+from ..engines import engines
 from ..standalone import RunResult, run_program
 from ..terminal import print_table
 

@@ -21,10 +21,10 @@ import nengo
 from networks import BENCHMARKS, lif_rates
 
 from spikeloom.compiler.files import write_file
+from spikeloom.runtime.engines import create_engine
 from spikeloom.runtime.recording import RecordingSimulator
 from spikeloom.runtime.standalone import quantise
 from spikeloom.runtime.terminal import print_table
-from spikeloom.sim import create_engine
 
 REPEATS = 3
 WANTED_SPEEDUP = 20.0
