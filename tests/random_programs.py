@@ -197,7 +197,31 @@ class KernelMaker:
             delayed=False,
         )
 
+    def clipped(self, a: int, lo: int, hi: int) -> int:
+        """Result `a` limited by plain operations, which count nothing."""
+        op = self.ops[a]
+        top = self.add("const", (hi,), hi, hi)
+        a = self.add("min", (a, top), min(op.lo, hi), min(op.hi, hi))
+        op = self.ops[a]
+        bottom = self.add("const", (lo,), lo, lo)
+        return self.add("max", (a, bottom), max(op.lo, lo), max(op.hi, lo))
+
     def next_state(self, port: Port) -> int:
+        if self.rng.random() < 0.4:
+            # As neurons do it: where they spike, something that takes a division or a table.
+            condition = self.truth()
+            bits = integer(self.rng, 0, 8)
+            a = self.add("divide", (self.pick(), self.pick(), bits), 0, 1 << bits)
+            if self.rng.random() < 0.5:
+                a = self.table()
+            if self.rng.random() < 0.5:
+                b = self.pick(WIDEST - 1)
+                x, y = self.ops[a], self.ops[b]
+                a = self.add("add", (a, b), x.lo + y.lo, x.hi + y.hi)
+            a = self.clipped(a, port.lo, port.hi)
+            b = self.clipped(self.pick(), port.lo, port.hi)
+            lo = min(self.ops[a].lo, self.ops[b].lo)
+            return self.add("select", (condition, a, b), lo, max(self.ops[a].hi, self.ops[b].hi))
         a = self.pick()
         op = self.ops[a]
         return a if port.lo <= op.lo and op.hi <= port.hi else self.sat(a, port.lo, port.hi)

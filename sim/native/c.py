@@ -8,7 +8,7 @@ from pathlib import Path
 from ...compiler.kernels.code import KernelCode
 from ...compiler.machine import Machine
 from ..check import signed_range
-from .generate import Number, Outputs, Slot, width_of
+from .generate import Number, Outputs, Rare, Slot, width_of
 
 _TEMPLATES = {
     "add": "{0} + {1}",
@@ -40,10 +40,11 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
     for (int64_t base = 0; base < in->length; base += BLOCK) {{
         const int64_t n = least(BLOCK, in->length - base);
         {input_type} input[BLOCK];
-        {output_type} output[BLOCK];
+        {output_type} output[BLOCK];{arrays}
         limited += fit_64_to_{input_width}(context->accumulator + in->source + base, input, n,
                                            in->input_shift, {input_lo}, {input_hi});
         int32_t within = 0;
+        INDEPENDENT
         for (int64_t i = 0; i < n; i++) {{
 {body}
         }}
@@ -111,13 +112,20 @@ class C:
         """The input array of the block."""
         return "input[i]"
 
+    def read_saved(self, name: str) -> str:
+        """An array that the loop before fills."""
+        return f"saved_{name}[i]"
+
     def read_state(self, slot: int) -> str:
         """A word of the state memory."""
         return f"state_{slot}[base + i]"
 
-    def read_parameter(self, slot: Slot) -> str:
-        """A constant that the prologue sets."""
-        return f"p{slot.place}"
+    def read_parameter(self, slot: Slot, width: int) -> str:
+        """A constant that the prologue sets.
+
+        It is there at both widths: GCC does not vectorise a selection of a converted constant.
+        """
+        return f"p{slot.place}" if width == slot.width else f"wide_{slot.place}"
 
     def scale(self, a: str, slot: Slot) -> str:
         """Product with the mantissa, rounding, shift."""
@@ -154,6 +162,21 @@ class C:
         direct = events and outputs.narrow
         emit = self.cast(outputs.emit, 32) if direct else outputs.emit
         stores.append(f"output[i] = {emit.text};")
+        arrays: list[str] = []
+        middle: list[str] = []
+        if rare := outputs.rare:
+            arrays += self._hits("rare")
+            for name, saved in rare.saved.items():
+                arrays.append(f"int{saved.width}_t saved_{name}[BLOCK];")
+                stores.append(f"saved_{name}[i] = {saved.text};")
+            stores.append(f"hit_rare[i] = {rare.condition};")
+            middle += self._rare(rare)
+        listed = "rare"
+        if events and not (rare and rare.condition == outputs.emitted):
+            listed = "event"
+            arrays += self._hits("event")
+            stores.append(f"hit_event[i] = {outputs.emitted};")
+            middle.append("const int64_t event_hits = find_hits(hit_event, n, at_event);")
         fit = f"limited += fit_{emit.width}_to_32(output, "
         if not events:
             epilogue = [
@@ -161,12 +184,12 @@ class C:
                 "                          in->output_shift, VALUE_LO, VALUE_HI);",
             ]
         elif direct:
-            epilogue = ["count = append_events(context, in, output, base, n, count);"]
+            epilogue = [self._append(listed, "output")]
         else:
             epilogue = [
                 "value_t payload[BLOCK];",
                 fit + "payload, n, 0, VALUE_LO, VALUE_HI);",
-                "count = append_events(context, in, payload, base, n, count);",
+                self._append(listed, "payload"),
             ]
         input_width = width_of(code.input.lo, code.input.hi)
         return _KERNEL.format(
@@ -180,9 +203,33 @@ class C:
             input_hi=self.constant(code.input.hi, 64).text,
             output_type=f"int{emit.width}_t",
             body="\n".join(f"            {line}" for line in [*body, *stores]),
-            epilogue="\n".join(f"        {line}" for line in epilogue),
+            arrays="".join(f"\n        {line}" for line in arrays),
+            epilogue="\n".join(f"        {line}" for line in [*middle, *epilogue]),
             finish="\n    context->count[in->list] = count;" if events else "",
         )
+
+    @staticmethod
+    def _hits(name: str) -> list[str]:
+        """Arrays for the neurons of the block where something holds."""
+        return [f"uint8_t hit_{name}[BLOCK + 8];", f"int32_t at_{name}[BLOCK];"]
+
+    @staticmethod
+    def _append(listed: str, payload: str) -> str:
+        found = f"at_{listed}, {listed}_hits"
+        return f"count = append_events(context, in, {payload}, base, {found}, count);"
+
+    @staticmethod
+    def _rare(rare: Rare) -> list[str]:
+        """The loop over the neurons where the rare part's condition holds."""
+        stores = [f"state_{slot}[base + i] = {text};" for slot, text in rare.states.items()]
+        return [
+            "const int64_t rare_hits = find_hits(hit_rare, n, at_rare);",
+            "INDEPENDENT",
+            "for (int64_t e = 0; e < rare_hits; e++) {",
+            "    const int64_t i = at_rare[e];",
+            *(f"    {line}" for line in [*rare.body, *stores]),
+            "}",
+        ]
 
     def _load(self, slot: Slot) -> list[str]:
         """Statements that load one slot of the parameter block before the loop."""
@@ -193,7 +240,11 @@ class C:
                 f"context->table_{slot.width} + parameters[{k}];"
             ]
         if slot.kind == "plain":
-            return [f"const int{slot.width}_t p{k} = (int{slot.width}_t)parameters[{k}];"]
+            return [
+                f"const int{slot.width}_t p{k} = (int{slot.width}_t)parameters[{k}];",
+                f"const int64_t wide_{k} = parameters[{k}];",
+                f"(void)wide_{k};",
+            ]
         return [
             f"const int64_t p{k} = parameters[{k}], shift_{k} = parameters[{k + 1}];",
             f"const int64_t half_{k} = INT64_C(1) << (shift_{k} - 1);",

@@ -15,6 +15,7 @@ from ...compiler.kernels.code import KernelCode, Op
 from ...compiler.kernels.pipeline import OPERANDS, operands
 from ...compiler.machine import Machine
 from ..check import signed_range
+from .rare import RarePart, rare_part
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,14 @@ class Target(Protocol):
     def read_input(self) -> str:
         """The kernel's input."""
 
+    def read_saved(self, name: str) -> str:
+        """A number that the body saved for the rare part."""
+
     def read_state(self, slot: int) -> str:
         """The word of a state."""
 
-    def read_parameter(self, slot: Slot) -> str:
-        """A parameter of fixed format."""
+    def read_parameter(self, slot: Slot, width: int) -> str:
+        """A parameter of fixed format as a number of this width."""
 
     def scale(self, a: str, slot: Slot) -> str:
         """A 64-bit number times a scaled parameter, rounded."""
@@ -100,14 +104,30 @@ class Target(Protocol):
 class Outputs:
     """What a kernel's body leaves behind: the next states and the emitted number.
 
-    `states` are already within the machine's state words; `narrow` tells that every output is
-    certain to fit a payload.
+    `states` are already within the machine's state words; `emitted` is the condition that the
+    output is not zero; `narrow` tells that every output is certain to fit a payload.
     """
 
     slots: tuple[Slot, ...]
     states: tuple[str, ...]
     emit: Number
+    emitted: str
     narrow: bool
+    rare: Rare | None
+
+
+@dataclass(frozen=True)
+class Rare:
+    """What follows the body for the neurons where a condition holds.
+
+    `saved` are the numbers of the body that it reads, by the name that it reads them with;
+    `states` the slots that it stores.
+    """
+
+    condition: str
+    saved: dict[str, Number]
+    body: tuple[str, ...]
+    states: dict[int, str]
 
 
 def width_of(lo: int, hi: int) -> int:
@@ -136,7 +156,7 @@ def double_is_exact(a: Op, b: Op, bits: int) -> bool:
 
 
 class _Walk:
-    """One kernel's operations, turned into statements one after the other."""
+    """Operations of one kernel, turned into statements one after the other."""
 
     def __init__(self, code: KernelCode, machine: Machine, target: Target) -> None:
         self.code = code
@@ -145,22 +165,40 @@ class _Walk:
         self.state_slot = {port.name: k for k, port in enumerate(code.states)}
         self.state_width = 32 if machine.state_bits <= 32 else 64
         self.first_of = {table.name: table.first for table in code.tables}
-        self.results: list[Number] = []
+        self.results: dict[int, Number] = {}
         self.conditions: dict[int, str] = {}
         self.body: list[str] = []
 
-    def run(self) -> None:
+    def run_all_but(self, rare: RarePart | None) -> None:
+        """All operations, without what is postponed."""
         for number, op in enumerate(self.code.ops):
-            width = width_of(op.lo, op.hi)
-            result = self.target.cast(self._result(op), width)
-            named = Number(f"r{number}", width)
-            self.body.append(self.target.assign(named.text, result))
-            self.results.append(named)
+            if rare is not None and number in rare.selects:
+                self._name(number, self.results[operands(op)[2]])
+            elif rare is None or number not in rare.ops:
+                self._name(number, self._result(number, op))
+
+    def run_rare(self, rare: RarePart) -> None:
+        """What was postponed, with what it reads."""
+        for number in rare.needs:
+            text = self.target.read_saved(f"r{number}")
+            self._name(number, Number(text, self._width(number)))
+        read = {r for n in rare.ops for r in operands(self.code.ops[n])}
+        for number in sorted(read.union(rare.ops).difference(rare.needs)):
+            self._name(number, self._result(number, self.code.ops[number]))
+
+    def _width(self, number: int) -> int:
+        op = self.code.ops[number]
+        return width_of(op.lo, op.hi)
+
+    def _name(self, number: int, result: Number) -> None:
+        named = Number(f"r{number}", self._width(number))
+        self.body.append(self.target.assign(named.text, self.target.cast(result, named.width)))
+        self.results[number] = named
 
     def _operand(self, op: Op, k: int) -> Op:
         return self.code.ops[operands(op)[k]]
 
-    def _result(self, op: Op) -> Number:
+    def _result(self, number: int, op: Op) -> Number:
         target = self.target
         name = str(op.args[-1])
         match op.kind:
@@ -169,11 +207,12 @@ class _Walk:
             case "state":
                 return Number(target.read_state(self.state_slot[name]), self.state_width)
             case "param":
-                return Number(target.read_parameter(self.slots[name]), self.slots[name].width)
+                slot = self.slots[name]
+                return Number(target.read_parameter(slot, slot.width), slot.width)
             case "const":
                 return target.constant(int(op.args[0]), width_of(op.lo, op.hi))
             case "scale":
-                return Number(target.scale(self._wide(op, 0), self.slots[name]), 64)
+                return Number(target.scale(self._text(operands(op)[0], 64), self.slots[name]), 64)
             case "table":
                 slot = self.slots[name]
                 argument = self.results[operands(op)[0]].text
@@ -183,31 +222,37 @@ class _Walk:
                 a, b = (self.results[r].text for r in operands(op))
                 return target.divide(a, b, int(name), double)
             case "sat":
-                return self._sat(op)
+                return self._sat(number, op)
             case "gt" | "ge" | "eq":
-                return self._truth(self._arithmetic(op).text)
+                return self._truth(number, self._arithmetic(op).text)
             case "and" | "or" | "not":
-                conditions = [self._condition(r) for r in operands(op)]
-                return self._truth(target.operation(op.kind, conditions, [], 1))
+                conditions = [self.condition(r) for r in operands(op)]
+                return self._truth(number, target.operation(op.kind, conditions, [], 1))
             case "select":
                 choices = [self._operand(op, k) for k in (1, 2)]
                 width = width_of(min(o.lo for o in choices), max(o.hi for o in choices))
-                a, b = (target.cast(self.results[r], width).text for r in operands(op)[1:])
-                return Number(target.select(self._condition(operands(op)[0]), a, b), width)
+                a, b = (self._text(r, width) for r in operands(op)[1:])
+                return Number(target.select(self.condition(operands(op)[0]), a, b), width)
         return self._arithmetic(op)
 
-    def _truth(self, text: str) -> Number:
+    def _truth(self, number: int, text: str) -> Number:
         """Name a condition, for logical operations; as a number it is made from that name."""
-        number = len(self.results)
         self.conditions[number] = f"c{number}"
         self.body.append(self.target.assign_condition(f"c{number}", text))
         return self.target.truth(f"c{number}")
 
-    def _condition(self, result: int) -> str:
+    def condition(self, result: int) -> str:
+        """The condition that a result is not zero."""
         return self.conditions.get(result) or self.target.condition(self.results[result])
 
-    def _wide(self, op: Op, k: int) -> str:
-        return self.target.cast(self.results[operands(op)[k]], 64).text
+    def _text(self, result: int, width: int) -> str:
+        """A result at some width; what does not change is not converted, but there at both."""
+        op = self.code.ops[result]
+        if op.kind == "param" and width == 64:
+            return self.target.read_parameter(self.slots[str(op.args[0])], 64)
+        if op.kind == "const" and width == 64:
+            return self.target.constant(int(op.args[0]), 64).text
+        return self.target.cast(self.results[result], width).text
 
     def _arithmetic(self, op: Op) -> Number:
         count = OPERANDS[op.kind]
@@ -217,10 +262,10 @@ class _Walk:
         if op.kind == "round":
             hi = max(hi, inner[0].hi + (1 << (numbers[0] - 1)))
         width = 64 if numbers and numbers[0] > 30 else width_of(lo, hi)
-        texts = [self.target.cast(self.results[r], width).text for r in operands(op)]
+        texts = [self._text(r, width) for r in operands(op)]
         return Number(self.target.operation(op.kind, texts, numbers, width), width)
 
-    def _sat(self, op: Op) -> Number:
+    def _sat(self, number: int, op: Op) -> Number:
         a = self._operand(op, 0)
         lo, hi = int(op.args[1]), int(op.args[2])
         if lo <= a.lo and a.hi <= hi:
@@ -229,16 +274,15 @@ class _Walk:
         before = self.target.cast(self.results[operands(op)[0]], width)
         bounds = [self.target.constant(bound, width).text for bound in (lo, hi)]
         after = Number(self.target.operation("clamp", [before.text, *bounds], [], width), width)
-        name = f"s{len(self.results)}"
+        name = f"s{number}"
         self.body.append(self.target.assign(name, after))
         self.body.append(self.target.count_limited(before.text, name))
         return Number(name, width)
 
-    def state(self, slot: int, machine: Machine) -> str:
-        """Next state `slot`, limited to a state word without being counted."""
-        op, number = self.code.ops[self.code.next_state[slot]], self.code.next_state[slot]
+    def state(self, number: int, machine: Machine) -> str:
+        """A result as a next state, limited to a state word without being counted."""
+        op, result = self.code.ops[number], self.results[number]
         lo, hi = signed_range(machine.state_bits)
-        result = self.results[number]
         if not (lo <= op.lo and op.hi <= hi):
             wide = self.target.cast(result, 64)
             bounds = [self.target.constant(bound, 64).text for bound in (lo, hi)]
@@ -262,18 +306,33 @@ def payload_source(code: KernelCode, machine: Machine) -> tuple[int, int]:
 
 def generate_kernel(code: KernelCode, number: int, machine: Machine, target: Target) -> str:
     """The function of one kernel."""
+    rare = rare_part(code)
     walk = _Walk(code, machine, target)
-    walk.run()
+    walk.run_all_but(rare)
     emit, shift = payload_source(code, machine)
     emitted = code.ops[emit]
     lo, hi = (end >> shift for end in signed_range(machine.value_bits))
     outputs = Outputs(
         slots=tuple(walk.slots.values()),
-        states=tuple(walk.state(slot, machine) for slot in range(len(code.states))),
+        states=tuple(walk.state(result, machine) for result in code.next_state),
         emit=walk.results[emit],
+        emitted=walk.condition(emit),
         narrow=lo <= emitted.lo and emitted.hi <= hi,
+        rare=None if rare is None else _rare(code, machine, target, walk, rare),
     )
     return target.kernel(number, code, walk.body, outputs)
+
+
+def _rare(code: KernelCode, machine: Machine, target: Target, walk: _Walk, part: RarePart) -> Rare:
+    late = _Walk(code, machine, target)
+    late.run_rare(part)
+    choice = {slot: int(code.ops[code.next_state[slot]].args[1]) for slot in part.states}
+    return Rare(
+        condition=walk.condition(part.condition),
+        saved={f"r{number}": walk.results[number] for number in part.needs},
+        body=tuple(late.body),
+        states={slot: late.state(result, machine) for slot, result in choice.items()},
+    )
 
 
 def generate(kernels: Mapping[str, KernelCode], machine: Machine, target: Target) -> str:

@@ -14,6 +14,14 @@ typedef int64_t accumulator_t;
 typedef int32_t weight_t;
 typedef int32_t value_t;
 
+/* Before a loop whose iterations touch different words: GCC does not trust `restrict` alone where
+ * a table is read at computed places. */
+#ifdef __clang__
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 /* Elements that are worked on at a time: small enough for the first-level cache. */
 enum { BLOCK = 512 };
 
@@ -132,18 +140,34 @@ static inline int64_t divide_whole(int64_t a, int64_t b, int n)
     return (a * ((int64_t)2 << n) / b + 1) >> 1;
 }
 
-/* Append the elements that are not zero to the event list; returns the new number of events. */
-static inline int64_t append_events(const context_t *context, const instruction_t *in,
-                                    const value_t *restrict payload, int64_t base, int64_t n,
-                                    int64_t count)
+/* Numbers of the elements where `hit` is 1 and not 0; returns how many. The array must have room
+ * for eight more elements. */
+static inline int64_t find_hits(uint8_t *restrict hit, int64_t n, int32_t *restrict at)
 {
-    int32_t *restrict index_to = context->event_index + in->target;
-    value_t *restrict payload_to = context->event_payload + in->target;
-    for (int64_t i = 0; i < n; i++)
-        if (payload[i] != 0) {
-            index_to[count] = (int32_t)(base + i);
-            payload_to[count] = payload[i];
-            count++;
-        }
-    return count;
+    int64_t hits = 0;
+    memset(hit + n, 0, 8);
+    for (int64_t i = 0; i < n; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, hit + i, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        eight = __builtin_bswap64(eight);
+#endif
+        for (; eight; eight &= eight - 1)
+            at[hits++] = (int32_t)(i + (__builtin_ctzll(eight) >> 3));
+    }
+    return hits;
+}
+
+/* Append the payloads of the neurons `at` to the event list; returns its new length. */
+static inline int64_t append_events(const context_t *context, const instruction_t *in,
+                                    const value_t *restrict payload, int64_t base,
+                                    const int32_t *restrict at, int64_t hits, int64_t count)
+{
+    int32_t *restrict index_to = context->event_index + in->target + count;
+    value_t *restrict payload_to = context->event_payload + in->target + count;
+    for (int64_t e = 0; e < hits; e++) {
+        index_to[e] = (int32_t)(base + at[e]);
+        payload_to[e] = payload[at[e]];
+    }
+    return count + hits;
 }

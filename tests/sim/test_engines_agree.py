@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from random_programs import FAMILY, random_inputs, random_program
 
+from spikeloom.compiler.kernels.code import KINDS
 from spikeloom.sim import create_engine
 from spikeloom.sim.check import MEMORIES
+from spikeloom.sim.native.rare import rare_part
 
 PROGRAMS = 120
 STEPS = 24
@@ -62,6 +64,8 @@ def test_random_programs_try_everything():
         engine.run(STEPS, random_inputs(seed, program, STEPS), [])
         for code in program.kernels.values():
             kinds |= {op.kind for op in code.ops}
+            if rare_part(code):
+                features.add("rare part")
         opcodes |= {i.opcode for i in program.instructions}
         if engine.saturations():
             features.add("saturation")
@@ -73,8 +77,13 @@ def test_random_programs_try_everything():
             features.add("events")
         if program.event_lists and not all(engine.memory("count")):
             features.add("empty list")
-    from spikeloom.compiler.kernels.code import KINDS
-
     assert kinds == KINDS
     assert opcodes == {"MAC", "EVT", "MAP"}
-    assert features == {"saturation", "phases", "payload above 1", "events", "empty list"}
+    assert features == {
+        "saturation",
+        "phases",
+        "payload above 1",
+        "events",
+        "empty list",
+        "rare part",
+    }

@@ -131,7 +131,7 @@ PROGRAMS = {
     "the initial state 'voltage' leaves its range -4096..4095": lambda: broken(
         state=np.array([[5000, 9, 0]], dtype=np.int64)
     ),
-    "reads 1 rows at event word 0, but list 0 holds up to 2": lambda: with_instruction(2, rows=1),
+    "has 1 rows, but list 0 holds events of up to 2 neurons": lambda: with_instruction(2, rows=1),
     "more than 64 bits": lambda: with_op(7, kind="divide", args=(4, 4, 50), hi=1 << 50),
 }
 
