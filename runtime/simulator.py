@@ -21,8 +21,8 @@ from ..compiler.frontends.nengo import convert
 from ..compiler.graph import Graph
 from ..compiler.machine import Machine
 from ..compiler.program import Program
-from ..sim import create_engine
 from .chip import Chip, ProgramChip
+from .engines import create_engine
 from .host import Host
 from .probes import Samples, SimulationData
 from .ranges import with_ranges
@@ -53,7 +53,7 @@ class Simulator(nengo.Simulator):
         Taken for the sake of `nengo.Simulator`'s signature. The compiler has passes of its own;
         Nengo's operators are never merged.
     engine : str
-        What runs the Program: ``"native"``, ``"golden"``, ... (`spikeloom.sim.engines`).
+        What runs the Program: ``"native"``, ``"golden"``, ... (`spikeloom.runtime.engines`).
     machine : Machine, optional
         Shape of the machine to compile for.
     ranges : mapping of Nengo object -> float, optional

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..compiler.errors import InputError
 from ..compiler.program import InputPort, Program
+from .board import BoardEngine
 from .engines import create_engine
 
 
@@ -27,12 +29,15 @@ class RunResult:
         Times that something was limited inside each population.
     seconds : float
         Time that the engine took.
+    link : dict or None
+        For a board: what the link to it carried, and the clock cycles that the run took.
     """
 
     outputs: dict[str, np.ndarray]
     limited_inputs: dict[str, int]
     saturations: dict[str, int]
     seconds: float
+    link: dict[str, Any] | None = None
 
 
 def run_program(
@@ -41,6 +46,7 @@ def run_program(
     inputs: Mapping[str, np.ndarray],
     engine: str = "native",
     record: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Run `program` from its initial state.
 
@@ -53,6 +59,8 @@ def run_program(
     engine : str
     record : sequence of str, optional
         Output ports to record; all if left out.
+    options : mapping, optional
+        For the engine, such as the port of a board.
 
     Raises
     ------
@@ -66,12 +74,15 @@ def run_program(
         integers[name], count = quantise(program, program.inputs[name], values)
         if count:
             limited[name] = count
-    machine = create_engine(engine, program)
+    machine = create_engine(engine, program, **(options or {}))
     begin = time.perf_counter()
     raw = machine.run(steps, integers, list(program.outputs) if record is None else record)
     seconds = time.perf_counter() - begin
     outputs = {name: values * program.outputs[name].unit for name, values in raw.items()}
-    return RunResult(outputs, limited, machine.saturations(), seconds)
+    link = None
+    if isinstance(machine, BoardEngine):
+        link = machine.statistics() | {"cycles": machine.cycles()}
+    return RunResult(outputs, limited, machine.saturations(), seconds, link)
 
 
 def quantise(program: Program, port: InputPort, values: np.ndarray) -> tuple[np.ndarray, int]:

@@ -13,7 +13,8 @@ from ...compiler.errors import InputError, RangeError
 from ...compiler.program import Program
 from ...compiler.storage import load_program
 from ..arrays import read_arrays, write_arrays
-from ..engines import engines
+from ..board import DEFAULT_BAUD, SIMULATED
+from ..engines import BOARD, board_options, engines
 from ..standalone import RunResult, run_program
 from ..terminal import print_table
 
@@ -30,6 +31,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", help="what `spikeloom compile` wrote")
     parser.add_argument(
         "--engine", default="native", help=f"{', '.join(engines())} (default: native)"
+    )
+    parser.add_argument(
+        "--port",
+        metavar="PORT",
+        help=f"for the engine {BOARD}: its serial port, or {SIMULATED!r} for one that is simulated",
+    )
+    parser.add_argument(
+        "--baud",
+        type=int,
+        metavar="N",
+        help=f"speed of its serial line (default: as the hardware was built, or {DEFAULT_BAUD})",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="number of time steps")
@@ -52,7 +64,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.input is not None:
         inputs |= read_arrays(arguments.input)
     steps = _steps(arguments, program, inputs)
-    result = run_program(program, steps, inputs, arguments.engine)
+    options = _engine_options(arguments)
+    result = run_program(program, steps, inputs, arguments.engine, options=options)
     if not arguments.allow_saturation:
         refuse_saturation(program, result)
     if arguments.output is not None:
@@ -93,6 +106,7 @@ def summarise(program: Program, result: RunResult, steps: int, engine: str) -> d
         "real_time_factor": steps * program.dt / result.seconds if result.seconds else None,
         "limited_inputs": result.limited_inputs,
         "saturations": result.saturations,
+        "link": result.link,
         "outputs": {
             name: {
                 "what": program.outputs[name].origin or name,
@@ -104,6 +118,18 @@ def summarise(program: Program, result: RunResult, steps: int, engine: str) -> d
             for name, values in result.outputs.items()
         },
     }
+
+
+def _engine_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = {"port": arguments.port, "baud": arguments.baud}
+    given = {name: value for name, value in given.items() if value is not None}
+    if arguments.engine != BOARD:
+        if given:
+            raise InputError(f"--{min(given)} is for the engine {BOARD}: give --engine {BOARD} too")
+        return {}
+    if "port" not in given:
+        raise InputError(f"the engine {BOARD} needs --port PORT, or --port {SIMULATED}")
+    return board_options(arguments.directory) | given
 
 
 def _steps(arguments: argparse.Namespace, program: Program, inputs: dict[str, np.ndarray]) -> int:
@@ -135,8 +161,27 @@ def _print(summary: dict[str, Any], output: str | None) -> None:
     rate = summary["steps_per_second"]
     speed = f", {rate:,.0f} steps/s ({summary['real_time_factor']:.1f} x real time)" if rate else ""
     print(f"{summary['steps']} steps on {summary['engine']}{speed}")
+    if summary["link"] is not None:
+        _print_link(summary["link"], summary["steps"])
     for kind in ("limited_inputs", "saturations"):
         for name, count in summary[kind].items():
             print(f"{kind.replace('_', ' ')}: {name} {count} times")
     if output is not None:
         print(f"written: {output}")
+
+
+def _print_link(link: dict[str, Any], steps: int) -> None:
+    upload, total = link["upload"], link["total"]
+    print(
+        f"hardware {link['fingerprint']} at {link['clock_hz'] / 1e6:g} MHz: upload of "
+        f"{upload['sent']} bytes in {link['upload_seconds']:.3f} s, {total['repeats']} requests "
+        "repeated"
+    )
+    if steps:
+        sent = (total["sent"] - upload["sent"]) / steps
+        received = (total["received"] - upload["received"]) / steps
+        cycles = link["cycles"] / steps
+        print(
+            f"per step: {cycles:.0f} clock cycles ({cycles / link['clock_hz'] * 1e6:.1f} us), "
+            f"{sent:.0f} bytes to the board, {received:.0f} bytes back"
+        )
