@@ -26,6 +26,9 @@ class Machine:
         Width (signed) of the mantissa of a scaled kernel parameter.
     index_bits : int
         Width (unsigned) of a neuron's index inside its population in an event.
+    operations_per_stage : int
+        Simple operations (an addition, a comparison and a choice, ...) that a signal passes in one
+        clock cycle: more of them make pipelines of fewer registers, for a slower clock.
     """
 
     lanes: int = 16
@@ -35,6 +38,7 @@ class Machine:
     state_bits: int = 32
     parameter_bits: int = 18
     index_bits: int = 16
+    operations_per_stage: int = 1
 
     def __post_init__(self) -> None:
         if self.lanes < 1 or self.lanes & (self.lanes - 1):

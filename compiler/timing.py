@@ -32,7 +32,7 @@ import numpy as np
 
 from .instructions import Evt, Instruction, Mac, Map
 from .kernels.code import KernelCode
-from .kernels.pipeline import pipeline
+from .kernels.pipeline import LANE_STEPS, RESCALE_STEPS, pipeline, stages_of
 from .machine import Machine
 
 Cycles = Any
@@ -44,20 +44,27 @@ ROW_LATENCY = 11
 ACCUMULATE_GAP = 3
 DRAIN = 4
 
+MEMORY_LATENCY = 2
+"""A memory's own latch and its output register."""
+
 MAP_LOAD = 4
 """Cycles from a ``MAP``'s handover to its first neuron, beside one per extension word."""
-
-MAP_INPUT = 11
-"""Accumulator read, lane selection, shift and saturation: cycles from issue to the kernel."""
-
-MAP_VALUE = 7
-"""Shift and saturation of an output value."""
 
 MAP_EVENT = 1
 """Saturation of a payload."""
 
 MAP_COUNT = 2
 """The count is written this many cycles after the last neuron's state."""
+
+
+def map_input_latency(machine: Machine) -> int:
+    """Cycles from a neuron's issue to its kernel: accumulator read, lane, shift and saturation."""
+    return MEMORY_LATENCY + stages_of(LANE_STEPS, machine) + stages_of(RESCALE_STEPS, machine)
+
+
+def map_value_latency(machine: Machine) -> int:
+    """Cycles from the states' write to the value's: shift and saturation."""
+    return stages_of(RESCALE_STEPS, machine)
 
 
 def map_extension_words(code: KernelCode) -> int:
@@ -92,9 +99,11 @@ class MapTiming:
     def __init__(self, code: KernelCode, machine: Machine) -> None:
         self.depth = pipeline(code, machine).depth
         self.first_issue = MAP_LOAD + map_extension_words(code)
-        self.state = self.first_issue + MAP_INPUT + self.depth
+        self.state = self.first_issue + map_input_latency(machine) + self.depth
         self.events = code.emits == "events"
-        self.output = self.state + (MAP_EVENT if self.events else MAP_VALUE)
+        value = map_value_latency(machine)
+        self.output = self.state + (MAP_EVENT if self.events else value)
+        self._last = MAP_COUNT if self.events else value
 
     def state_writes(self, handover: int, length: int) -> np.ndarray:
         """(length,) int64: cycle in which neuron i's states are written (all slots at once)."""
@@ -110,7 +119,7 @@ class MapTiming:
 
     def last_write(self, handover: Cycles, length: int) -> Cycles:
         """Cycle of the last write of the ``MAP``."""
-        return handover + self.state + length - 1 + (MAP_COUNT if self.events else MAP_VALUE)
+        return handover + self.state + length - 1 + self._last
 
 
 def issued_rows(instruction: Mac | Evt, count: Cycles = 0) -> Cycles:

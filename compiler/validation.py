@@ -80,6 +80,7 @@ def _unit(what: str, value: Any) -> None:
 
 def _check_machine(machine: Machine) -> None:
     _integer("machine: lanes", machine.lanes, 1, 1024)
+    _integer("machine: operations_per_stage", machine.operations_per_stage, 1, 64)
     for field, most in (
         ("weight_bits", 32),
         ("value_bits", 32),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import SHIFT_BITS
-from ..compiler.kernels.pipeline import multiplier_bits, multiplier_chunks
+from ..compiler.kernels.pipeline import (
+    DIVIDE_STEPS,
+    RESCALE_STEPS,
+    multiplier_bits,
+    multiplier_chunks,
+)
 from ..compiler.machine import Machine
 from .primitives import add_multiplier
-
-RESCALE_LATENCY = 7
 
 
 def register(m: Module, value: Value, name: str | None = None) -> Signal:
@@ -26,6 +31,36 @@ def delay(m: Module, value: Value, cycles: int, name: str = "delayed") -> Value:
     for n in range(cycles):
         value = register(m, value, f"{name}_{n + 1}")
     return value
+
+
+class Steps:
+    """A chain of simple operations with a register behind every few of them, and the last.
+
+    Parameters
+    ----------
+    m : Module
+    machine : Machine
+        Says how many operations a stage takes.
+    count : int
+        Operations of the whole chain.
+    """
+
+    def __init__(self, m: Module, machine: Machine, count: int) -> None:
+        self.m, self.each, self.count = m, machine.operations_per_stage, count
+        self.done = 0
+
+    def after(self, values: Mapping[str, Value]) -> list[Signal]:
+        """What the next operation made of all signals of the chain, each with a name."""
+        self.done += 1
+        domain = self.m.d.sync
+        if self.done % self.each and self.done < self.count:
+            domain = self.m.d.comb
+        signals = []
+        for name, value in values.items():
+            signal = Signal(Value.cast(value).shape(), name=name)
+            domain += signal.eq(value)
+            signals.append(signal)
+        return signals
 
 
 def _chunks(value: Value, machine: Machine) -> list[tuple[Value, int]]:
@@ -48,14 +83,13 @@ def multiply(m: Module, a: Value, b: Value, machine: Machine, name: str) -> Valu
             product = Signal(signed(len(x) + len(y)), name=f"{name}_product_{i}_{j}")
             add_multiplier(m, f"{name}_multiplier_{i}_{j}", x, y, product)
             partial.append((product << (i_weight + j_weight))[:bits].as_signed())
-    level = 0
+    levels = Steps(m, machine, (len(partial) - 1).bit_length())
     while len(partial) > 1:
-        sums = []
-        for n in range(0, len(partial), 2):
-            total = Signal(signed(bits), name=f"{name}_sum_{level}_{n // 2}")
-            m.d.sync += total.eq(sum(partial[n + 1 : n + 2], partial[n]))
-            sums.append(total)
-        partial, level = sums, level + 1
+        sums = {
+            f"{name}_sum_{levels.done}_{n // 2}": sum(partial[n + 1 : n + 2], partial[n])[:bits]
+            for n in range(0, len(partial), 2)
+        }
+        partial = [total.as_signed() for total in levels.after(sums)]
     # A single product may be narrower than the shift-and-slice above makes it look.
     result = Signal(signed(bits), name=f"{name}_result")
     m.d.comb += result.eq(partial[0])
@@ -72,14 +106,12 @@ def rounding_constant(m: Module, amount: Value, bits: int, name: str) -> Signal:
     return half
 
 
-def shift_right(m: Module, value: Value, amount: Value, half: Value, name: str) -> Signal:
-    """``(value + half) >> amount``, `SHIFT_LATENCY` cycles later; both stand still."""
-    total = register(m, value + half, f"{name}_rounded")
+def shift_right(steps: Steps, value: Value, amount: Value, half: Value, name: str) -> Signal:
+    """``(value + half) >> amount`` in three operations; `amount` and `half` stand still."""
     bits = len(value) + 2
-    fine = Signal(signed(bits), name=f"{name}_fine")
-    coarse = Signal(signed(bits), name=f"{name}_coarse")
-    m.d.sync += fine.eq(total >> amount[:3])
-    m.d.sync += coarse.eq(fine >> (amount[3:] << 3))
+    (total,) = steps.after({f"{name}_rounded": (value + half)[:bits].as_signed()})
+    (fine,) = steps.after({f"{name}_fine": total >> amount[:3]})
+    (coarse,) = steps.after({f"{name}_coarse": fine >> (amount[3:] << 3)})
     return coarse
 
 
@@ -102,13 +134,14 @@ def _shift_left(value: Value, amount: Value, steps: range) -> tuple[Value, Value
 
 
 class Rescale(wiring.Component):
-    """Multiply by a power of two, round, saturate; `RESCALE_LATENCY` cycles, one number per cycle.
+    """Multiply by a power of two, round, saturate; `RESCALE_STEPS`, one number per cycle.
 
     `right` and `left` must stand still, two cycles before the first number at the latest; one of
     them must be 0. `low` and `high` are the limits (``low <= 0 <= high``).
 
     Parameters
     ----------
+    machine : Machine
     in_bits, out_bits : int
         Widths (signed).
 
@@ -122,7 +155,8 @@ class Rescale(wiring.Component):
         Goes with `y`.
     """
 
-    def __init__(self, in_bits: int, out_bits: int) -> None:
+    def __init__(self, machine: Machine, in_bits: int, out_bits: int) -> None:
+        self.machine = machine
         super().__init__(
             {
                 "x": In(signed(in_bits)),
@@ -138,67 +172,67 @@ class Rescale(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The component as an Amaranth module."""
         m = Module()
+        steps = Steps(m, self.machine, RESCALE_STEPS)
         half = rounding_constant(m, self.right, len(self.x), "half")
-        shifted = shift_right(m, self.x, self.right, half, "right")
-        bits = len(self.y)
-
-        fitted = Signal(signed(bits))
-        overflow, sign = Signal(), Signal()
-        above, below = shifted > self.high, shifted < self.low
-        m.d.sync += [
-            fitted.eq(Mux(above, self.high, Mux(below, self.low, shifted))),
-            overflow.eq(above | below),
-            sign.eq(shifted < 0),
-        ]
-        for stage, steps in enumerate((range(3), range(3, SHIFT_BITS))):
-            moved, lost = _shift_left(fitted, self.left, steps)
-            after = Signal(signed(bits), name=f"left_{stage}")
-            after_overflow = Signal(name=f"overflow_{stage}")
-            negative = Signal(name=f"negative_{stage}")
-            m.d.sync += [
-                after.eq(moved),
-                after_overflow.eq(overflow | lost),
-                negative.eq(sign),
-            ]
-            fitted, overflow, sign = after, after_overflow, negative
-        above, below = fitted > self.high, fitted < self.low
-        m.d.sync += [
-            self.limited.eq(overflow | above | below),
-            self.y.eq(
-                Mux(
-                    overflow,
-                    Mux(sign, self.low, self.high),
-                    Mux(above, self.high, Mux(below, self.low, fitted)),
-                )
-            ),
-        ]
+        shifted = shift_right(steps, self.x, self.right, half, "right")
+        fitted, beyond = self._limit(shifted)
+        value, overflow, negative = steps.after(
+            {"fitted": fitted, "beyond": beyond, "negative": shifted < 0}
+        )
+        for stage, bits in enumerate((range(3), range(3, SHIFT_BITS))):
+            moved, lost = _shift_left(value, self.left, bits)
+            value, overflow, negative = steps.after(
+                {
+                    f"left_{stage}": moved.as_signed(),
+                    f"overflow_{stage}": overflow | lost,
+                    f"negative_{stage}": negative,
+                }
+            )
+        fitted, beyond = self._limit(value)
+        extreme = Mux(negative, self.low, self.high)
+        limited, y = steps.after(
+            {"limited_y": overflow | beyond, "limit": Mux(overflow, extreme, fitted)}
+        )
+        m.d.comb += [self.limited.eq(limited), self.y.eq(y)]
         return m
 
+    def _limit(self, value: Value) -> tuple[Value, Value]:
+        """`value` within the limits, and whether it was beyond."""
+        above, below = value > self.high, value < self.low
+        fitted = Mux(above, self.high, Mux(below, self.low, value))
+        return fitted[: len(self.y)].as_signed(), above | below
 
-def divide(m: Module, a: Value, b: Value, n: int, name: str) -> Signal:
-    """The fraction ``a / b`` as `KernelCode`'s ``divide`` defines it, ``n + 3`` cycles later."""
+
+def divide(m: Module, a: Value, b: Value, n: int, machine: Machine, name: str) -> Signal:
+    """The fraction ``a / b`` as `KernelCode`'s ``divide`` defines it, in ``n + 3`` operations."""
     bits = len(b)
-    zero, one = Signal(name=f"{name}_zero"), Signal(name=f"{name}_one")
-    rest = Signal(unsigned(bits), name=f"{name}_rest")
-    divisor = Signal(unsigned(bits), name=f"{name}_divisor")
+    steps = Steps(m, machine, n + DIVIDE_STEPS)
     # Where 0 < a < b, the only case in which the quotient is used, both are unsigned and fit.
-    m.d.sync += [
-        zero.eq(a <= 0),
-        one.eq((b <= a) | (b <= 0)),
-        rest.eq(a[:bits] if len(a) >= bits else a),
-        divisor.eq(b),
-    ]
+    wide = Signal(signed(max(bits, len(a))), name=f"{name}_dividend")
+    m.d.comb += wide.eq(a)
+    zero, one, rest, divisor = steps.after(
+        {
+            f"{name}_zero": a <= 0,
+            f"{name}_one": (b <= a) | (b <= 0),
+            f"{name}_rest": wide[:bits],
+            f"{name}_divisor": b.as_unsigned(),
+        }
+    )
     quotient: Value = Const(0, 0)
     for step in range(n + 1):
         doubled = Cat(Const(0, 1), rest)
         fits = doubled >= divisor
-        next_rest = Signal(unsigned(bits), name=f"{name}_rest_{step}")
-        m.d.sync += next_rest.eq(Mux(fits, doubled - divisor, doubled))
-        quotient = register(m, Cat(fits, quotient), f"{name}_quotient_{step}")
-        divisor = register(m, divisor, f"{name}_divisor_{step}")
-        zero = register(m, zero, f"{name}_zero_{step}")
-        one = register(m, one, f"{name}_one_{step}")
-        rest = next_rest
-    result = Signal(unsigned(n + 1), name=f"{name}_result")
-    m.d.sync += result.eq(Mux(zero, 0, Mux(one, 1 << n, (quotient + 1) >> 1)))
+        rest, quotient, divisor, zero, one = steps.after(
+            {
+                f"{name}_rest_{step}": Mux(fits, doubled - divisor, doubled)[:bits],
+                f"{name}_quotient_{step}": Cat(fits, quotient),
+                f"{name}_divisor_{step}": divisor,
+                f"{name}_zero_{step}": zero,
+                f"{name}_one_{step}": one,
+            }
+        )
+    rounded = ((quotient + 1) >> 1)[: n + 1]
+    (result,) = steps.after(
+        {f"{name}_result": Mux(zero, Const(0, n + 1), Mux(one, Const(1 << n, n + 1), rounded))}
+    )
     return result

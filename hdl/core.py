@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from amaranth import Array, Module, Mux, Signal
+from amaranth import Array, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..compiler.encoding import bits_for
 from ..compiler.shape import Shape
-from .arithmetic import delay, register
-from .host import HOST_SIGNALS, READ_CYCLES, HostBus, memory_table, pass_on, selected
+from .arithmetic import delay
+from .host import HOST_SIGNALS, HostBus, memory_table, pass_on, selected
 from .lanes import Lanes
-from .mapper import Mapper
+from .mapper import Mapper, lane_latency
 from .operands import Operands, WritePort
 from .primitives import READ_LATENCY, add_memory
 from .sequencer import Sequencer
@@ -32,7 +32,7 @@ class Core(wiring.Component):
     memory, address, data, write : in
         The host's bus (`hdl.host.HostBus`); to be used while idle only.
     host_q : unsigned, out
-        The addressed element, `READ_CYCLES` cycles after its address.
+        The addressed element, `hdl.host.read_cycles` after its address.
     trace_accumulator, trace_value, trace_event, trace_count, trace_state_0, ... : WritePort, out
         Every write of these memories, in the cycle in which it happens.
     """
@@ -125,26 +125,36 @@ class Core(wiring.Component):
     def _read_back(self, m: Module) -> None:
         """What the host reads: the data of the memory that the bus points at."""
         shape = self.shape
-        late = READ_CYCLES - 1 - READ_LATENCY
-        lane_bits = shape.machine.lanes.bit_length() - 1
-        weights = Array(
-            self.lanes.weight_q.word_select(n, shape.machine.weight_bits)
-            for n in range(shape.machine.lanes)
-        )
+        machine = shape.machine
+        lane_bits = machine.lanes.bit_length() - 1
         lane = delay(m, self.address[:lane_bits], READ_LATENCY, "lane")
-        weight = register(m, weights[lane], "weight_q")
+        weights = Array(
+            self.lanes.weight_q.word_select(n, machine.weight_bits) for n in range(machine.lanes)
+        )
+        nothing = Const(0, 1)
         sources = {
-            "weight": delay(m, weight, late - 1, "weight_late"),
-            "accumulator": delay(m, self.mapper.element, late - 2, "element_late"),
-            "value": delay(m, self.operands.value_q, late, "value_late"),
-            "event": delay(m, self.operands.event_q, late, "event_late"),
-            "count": delay(m, self.operands.count_q, late, "count_late"),
-            "instruction": delay(m, self.sequencer.fetch_word, late, "instruction_late"),
+            "weight": nothing,
+            "accumulator": nothing,
+            "value": self.operands.value_q,
+            "event": self.operands.event_q,
+            "count": self.operands.count_q,
+            "instruction": self.sequencer.fetch_word,
+            **self.mapper.memory_q,
         }
-        for name, data in self.mapper.memory_q.items():
-            sources[name] = delay(m, data, late, f"{name.replace('.', '_')}_late")
         table = memory_table(shape)
-        chosen = Array(sources[name] for name in table)
-        held = Signal(len(self.host_q))
-        m.d.sync += held.eq(chosen[self.memory])
-        m.d.comb += self.host_q.eq(held)
+        chosen = Array(sources[name] for name in table)[self.memory]
+        early = Signal(len(self.host_q))
+        m.d.sync += early.eq(chosen)
+        # Accumulators come through the mapper's choice of a lane; the others keep step with them.
+        late = lane_latency(machine) - 1
+        weight = delay(m, weights[lane], 1 + late, "weight")
+        last = Mux(
+            self.memory == table["weight"].number,
+            weight,
+            Mux(
+                self.memory == table["accumulator"].number,
+                self.mapper.element,
+                delay(m, early, late, "early"),
+            ),
+        )
+        m.d.sync += self.host_q.eq(last)

@@ -10,11 +10,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from ..compiler.encoding import MemoryInfo, bits_for, memories
+from ..compiler.kernels.pipeline import LANE_STEPS, stages_of
+from ..compiler.machine import Machine
 from ..compiler.shape import Shape
-from ..compiler.timing import map_extension_words
+from ..compiler.timing import MEMORY_LATENCY, map_extension_words
 
-READ_CYCLES = 6
-"""Cycles from a bus address to the element on the core's `host_q`."""
+READ_CYCLES = 5
+"""The most cycles that `read_cycles` gives for any machine."""
 
 HOST_SIGNALS = ("idle", "memory", "address", "data", "write")
 
@@ -34,6 +36,11 @@ def memory_info(shape: Shape, name: str) -> MemoryInfo:
 def extension_words(shape: Shape) -> int:
     """The most extension words that any ``MAP`` of this hardware has."""
     return max((map_extension_words(code) for code in shape.kernels), default=1)
+
+
+def read_cycles(machine: Machine) -> int:
+    """Cycles from a bus address to the element on the core's `host_q`."""
+    return MEMORY_LATENCY + stages_of(LANE_STEPS, machine) + 1
 
 
 class HostBus(wiring.Signature):

@@ -8,9 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import SHIFT_BITS, Encoding, bits_for, parameter_width, table_words
 from ..compiler.kernels.code import KernelCode, Op, signed_bits
-from ..compiler.kernels.pipeline import STATIC, operands, pipeline
+from ..compiler.kernels.pipeline import (
+    SHIFT_STEPS,
+    STATIC,
+    TABLE_LATENCY,
+    WIRES,
+    operands,
+    pipeline,
+)
 from ..compiler.shape import Shape
-from .arithmetic import delay, divide, multiply, register, rounding_constant, shift_right
+from .arithmetic import Steps, delay, divide, multiply, register, rounding_constant, shift_right
 from .host import HostBus, extension_words, memory_number
 from .primitives import add_memory
 
@@ -85,7 +92,7 @@ class KernelPipeline(wiring.Component):
         for number, op in enumerate(code.ops):
             result = self._result(m, number, op)
             if op.kind == "sat":
-                stage = self.stages.stages[number] - 1
+                stage = self.stages.starts[number]
                 a = self._at(m, int(op.args[0]), stage)
                 limited = (a < int(op.args[1])) | (a > int(op.args[2]))
                 flags.append(register(m, limited & valid[stage], f"limited_{number}"))
@@ -141,8 +148,13 @@ class KernelPipeline(wiring.Component):
     def _at(self, m: Module, number: int, stage: int) -> Value:
         """Result `number` as it stands at `stage`, delayed where it was ready earlier."""
         chain = self._chains[number]
-        if self.code.ops[number].kind in STATIC:
+        op = self.code.ops[number]
+        if op.kind in STATIC:
             return chain[0]
+        if op.kind in WIRES:  # delays its operand, which others may use delayed as well
+            named = Signal(signed(op.bits), name=f"r{number}_wired_{stage}")
+            m.d.comb += named.eq(_wire(op, self._at(m, int(op.args[0]), stage)))
+            return named
         ready = self.stages.stages[number]
         while len(chain) <= stage - ready:
             chain.append(register(m, chain[-1], f"r{number}_at_{ready + len(chain)}"))
@@ -152,7 +164,7 @@ class KernelPipeline(wiring.Component):
         """The operation's result, at its stage."""
         name = f"r{number}"
         args = operands(op)
-        start = max((self.stages.stages[i] for i in args), default=0)
+        start = self.stages.starts[number]
         x = [self._at(m, i, start) for i in args]
         machine = self.shape.machine
         match op.kind:
@@ -165,10 +177,8 @@ class KernelPipeline(wiring.Component):
                 return self._plain[str(op.args[0])]
             case "const":
                 return Const(int(op.args[0]), signed(op.bits))
-            case "shl":
-                return x[0] << int(op.args[1])
-            case "floor":
-                return x[0] >> int(op.args[1])
+            case "shl" | "floor":
+                return _wire(op, x[0])
             case "mul":
                 return multiply(m, x[0], x[1], machine, name)
             case "scale":
@@ -177,21 +187,25 @@ class KernelPipeline(wiring.Component):
                 most = len(product) + 1  # more than this shifts out every bit alike
                 amount = register(m, Mux(shift > most, most, shift)[:SHIFT_BITS], f"{name}_shift")
                 half = rounding_constant(m, amount, len(product), f"{name}_half")
-                return shift_right(m, product, amount, half, name)
+                steps = Steps(m, machine, SHIFT_STEPS)
+                return shift_right(steps, product, amount, half, name)
             case "divide":
-                return divide(m, x[0], x[1], int(op.args[2]), name)
+                return divide(m, x[0], x[1], int(op.args[2]), machine, name)
             case "table":
-                return self._table(m, x[0], str(op.args[1]), name)
-        one = Signal(signed(op.bits), name=f"{name}_out")
-        m.d.sync += one.eq(_combine(op, x))
-        return one
+                wait = self.stages.stages[number] - start - TABLE_LATENCY
+                return self._table(m, x[0], str(op.args[1]), wait, name)
+        return _combine(op, x)
 
-    def _table(self, m: Module, argument: Value, table: str, name: str) -> Value:
-        """A table's entry; each ``table`` operation has its own copy of the table."""
+    def _table(self, m: Module, argument: Value, table: str, wait: int, name: str) -> Value:
+        """A table's entry; each ``table`` operation has its own copy of the table.
+
+        The address, computed in the argument's stage, is held in `wait` registers.
+        """
         t = next(t for t in self.code.tables if t.name == table)
         depth = table_words(t, self.shape)
-        address = Signal(bits_for(depth), name=f"{name}_address")
-        m.d.sync += address.eq(argument + self._base[table])
+        computed = Signal(bits_for(depth), name=f"{name}_address")
+        m.d.comb += computed.eq(argument + self._base[table])
+        address = delay(m, computed, wait, f"{name}_held_address")
         entry = Signal(signed(signed_bits(t.lo, t.hi)), name=f"{name}_entry")
         host = self.host
         here = host.memory == memory_number(self.shape, f"{self.code.name}.{table}")
@@ -209,8 +223,13 @@ class KernelPipeline(wiring.Component):
         return entry
 
 
+def _wire(op: Op, x: Value) -> Value:
+    """Operations without hardware."""
+    return x << int(op.args[1]) if op.kind == "shl" else x >> int(op.args[1])
+
+
 def _combine(op: Op, x: list[Value]) -> Value:
-    """Operations of one stage."""
+    """Simple operations."""
     match op.kind:
         case "add":
             return x[0] + x[1]

@@ -1,8 +1,8 @@
 """The mapper: streams a population through a kernel's pipeline, one neuron per clock cycle.
 
-Stages, counted from a neuron's issue: 2 accumulator word, 4 its lane's element, 11 the kernel's
-input (`MAP_INPUT`), together with the states. The kernel's depth later the next states are written;
-one cycle later an event, or `MAP_VALUE` later a value.
+`map_input_latency` after its issue a neuron's input has been read, scaled and limited, and enters
+the kernel together with its states. The kernel's depth later the next states are written; one cycle
+later an event, or `map_value_latency` later a value.
 """
 
 from __future__ import annotations
@@ -13,23 +13,31 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import Encoding, bits_for, memories
 from ..compiler.kernels.code import signed_bits
+from ..compiler.kernels.pipeline import LANE_STEPS, stages_of
+from ..compiler.machine import Machine
 from ..compiler.shape import SATURATION_BITS, Shape
-from ..compiler.timing import DRAIN, MAP_COUNT, MAP_EVENT, MAP_INPUT, MAP_VALUE
-from .arithmetic import RESCALE_LATENCY, Rescale, delay, register
+from ..compiler.timing import (
+    DRAIN,
+    MAP_COUNT,
+    MAP_EVENT,
+    MEMORY_LATENCY,
+    map_input_latency,
+    map_value_latency,
+)
+from .arithmetic import Rescale, Steps, delay, register
 from .host import HostBus, extension_words, pass_on, selected
 from .kernel import KernelPipeline
 from .operands import WritePort
 from .primitives import READ_LATENCY, add_memory
 from .sequencer import MapFields
 
-LANE_LATENCY = 2
-"""Stages that pick one lane's element out of an accumulator word."""
-
-STATE_READ = MAP_INPUT - READ_LATENCY
-
-assert READ_LATENCY + LANE_LATENCY + RESCALE_LATENCY == MAP_INPUT
-assert RESCALE_LATENCY == MAP_VALUE
+assert READ_LATENCY == MEMORY_LATENCY
 assert MAP_EVENT == 1 and MAP_COUNT == MAP_EVENT + 1
+
+
+def lane_latency(machine: Machine) -> int:
+    """Cycles that the choice of one lane's element takes."""
+    return stages_of(LANE_STEPS, machine)
 
 
 class Mapper(wiring.Component):
@@ -103,7 +111,7 @@ class Mapper(wiring.Component):
         kernel = fields.kernel
         inputs = [code.input for code in shape.kernels]
         in_bits = max((signed_bits(p.lo, p.hi) for p in inputs), default=1)
-        m.submodules.rescale_input = scale_in = Rescale(machine.accumulator_bits, in_bits)
+        m.submodules.rescale_input = scale_in = Rescale(machine, machine.accumulator_bits, in_bits)
         m.d.comb += [
             scale_in.x.eq(element),
             scale_in.right.eq(self.input_right),
@@ -111,9 +119,10 @@ class Mapper(wiring.Component):
             scale_in.low.eq(_choose(kernel, [Const(p.lo, signed(in_bits)) for p in inputs])),
             scale_in.high.eq(_choose(kernel, [Const(p.hi, signed(in_bits)) for p in inputs])),
         ]
-        enters = delay(m, valid, MAP_INPUT, "enters")
-        enters_last = delay(m, last, MAP_INPUT, "enters_last")
-        reads_state = delay(m, valid, STATE_READ, "reads_state")
+        latency = map_input_latency(machine)
+        enters = delay(m, valid, latency, "enters")
+        enters_last = delay(m, last, latency, "enters_last")
+        reads_state = delay(m, valid, latency - READ_LATENCY, "reads_state")
 
         pipelines = []
         for number, code in enumerate(shape.kernels):
@@ -142,7 +151,8 @@ class Mapper(wiring.Component):
     def _issue(self, m: Module) -> tuple[Value, Value]:
         """One neuron per cycle: addresses of accumulator words; (valid, last)."""
         lane_bits = self.shape.machine.lanes.bit_length() - 1
-        running, last = Signal(), Signal()
+        running = Signal()
+        last = Signal()
         left = Signal.like(self.fields.length)
         position = Signal(len(self.address) + lane_bits)
         with m.If(self.go):
@@ -167,7 +177,7 @@ class Mapper(wiring.Component):
         machine = self.shape.machine
         lane_bits = machine.lanes.bit_length() - 1
         if lane_bits == 0:
-            m.d.comb += self.element.eq(delay(m, self.word, LANE_LATENCY, "element"))
+            m.d.comb += self.element.eq(delay(m, self.word, lane_latency(machine), "element"))
             return self.element
         turn = Signal(lane_bits)
         word_here = delay(m, valid, READ_LATENCY, "word_here")
@@ -179,14 +189,15 @@ class Mapper(wiring.Component):
         lane = Mux(self.host.idle, wanted, turn)
         near = (lane_bits + 1) // 2
         bits = machine.accumulator_bits
-        groups = []
+        steps = Steps(m, machine, LANE_STEPS)
+        groups = {}
         for group in range(1 << (lane_bits - near)):
             members = [self.word.word_select((group << near) + n, bits) for n in range(1 << near)]
-            groups.append(register(m, Array(members)[lane[:near]], f"group_{group}"))
-        far = Const(0, 1)
-        if lane_bits > near:
-            far = register(m, lane[near:], "group_turn")
-        m.d.sync += self.element.eq(Array(groups)[far])
+            groups[f"group_{group}"] = Array(members)[lane[:near]]
+        far = lane[near:] if lane_bits > near else Const(0, 1)
+        *chosen, far = steps.after({**groups, "group_turn": far})
+        (element,) = steps.after({"chosen": Array(chosen)[far]})
+        m.d.comb += self.element.eq(element)
         return self.element
 
     def _extension(self, m: Module) -> None:
@@ -202,7 +213,8 @@ class Mapper(wiring.Component):
         host = self.host
         state_bits = self.shape.machine.state_bits
         address_bits = bits_for(self.shape.state_words)
-        read_address, write_address = Signal(address_bits), Signal(address_bits)
+        read_address = Signal(address_bits)
+        write_address = Signal(address_bits)
         leaves = Const(0, 1)
         for p in pipelines:
             leaves = leaves | p.out_valid
@@ -259,8 +271,10 @@ class Mapper(wiring.Component):
         leaves, output = _merge([(p.out_valid, p.output) for p in pipelines], wide)
         _, last = _merge([(p.out_valid, p.out_last) for p in pipelines], 1)
         output = output.as_signed()
-        payload, limited = Signal(signed(bits)), Signal()
-        fires, here = Signal(), register(m, leaves, "event_here")
+        payload = Signal(signed(bits))
+        limited = Signal()
+        fires = Signal()
+        here = register(m, leaves, "event_here")
         below, above = output < low, output > high
         m.d.sync += [
             payload.eq(Mux(below, low, Mux(above, high, output))),
@@ -294,7 +308,7 @@ class Mapper(wiring.Component):
         wide = max(len(p.output) for p in pipelines)
         leaves, output = _merge([(p.out_valid, p.output) for p in pipelines], wide)
         _, last = _merge([(p.out_valid, p.out_last) for p in pipelines], 1)
-        m.submodules.rescale_output = scale = Rescale(wide, bits)
+        m.submodules.rescale_output = scale = Rescale(self.shape.machine, wide, bits)
         m.d.comb += [
             scale.x.eq(output),
             scale.right.eq(self.output_right),
@@ -302,7 +316,8 @@ class Mapper(wiring.Component):
             scale.low.eq(-(1 << (bits - 1))),
             scale.high.eq((1 << (bits - 1)) - 1),
         ]
-        here = delay(m, leaves, MAP_VALUE, "value_here")
+        latency = map_value_latency(self.shape.machine)
+        here = delay(m, leaves, latency, "value_here")
         address = Signal(len(self.write_value.address))
         with m.If(self.go):
             m.d.sync += address.eq(self.fields.target)
@@ -313,7 +328,7 @@ class Mapper(wiring.Component):
             self.write_value.address.eq(address),
             self.write_value.data.eq(scale.y),
         ]
-        end = delay(m, last & leaves, MAP_VALUE + DRAIN - 1, "value_end")
+        end = delay(m, last & leaves, latency + DRAIN - 1, "value_end")
         return end, scale.limited & here
 
     def _saturations(self, m: Module, flags: list[Value]) -> None:
@@ -324,7 +339,8 @@ class Mapper(wiring.Component):
         """
         host = self.host
         now = Signal(range(sum((1 << len(f)) - 1 for f in flags) + 1))
-        counted, total = Signal(SATURATION_BITS), Signal(SATURATION_BITS)
+        counted = Signal(SATURATION_BITS)
+        total = Signal(SATURATION_BITS)
         before = self.memory_q["saturation"]
         m.d.sync += [
             now.eq(sum(flags, Const(0, 1))),

@@ -10,7 +10,7 @@ from ..compiler.encoding import memories
 from ..compiler.shape import Shape
 from . import primitives
 from .core import Core
-from .host import READ_CYCLES
+from .host import read_cycles
 
 TOP = "loom_core"
 LAYOUT_VERSION = 1
@@ -41,7 +41,7 @@ def layout(shape: Shape) -> dict[str, Any]:
         "top": TOP,
         "shape": shape.to_json(),
         "fingerprint": shape.fingerprint(),
-        "read_cycles": READ_CYCLES,
+        "read_cycles": read_cycles(machine),
         "memories": {name: vars(info) for name, info in table.items()},
         "traces": traces,
     }

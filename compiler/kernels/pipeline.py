@@ -1,9 +1,10 @@
 """A kernel as a pipeline: at which stage each operation's result is available.
 
 The pipeline takes one neuron per clock cycle (initiation interval 1). Stage 0 is the cycle in which
-the kernel's input and states stand in registers; the result of an operation stands in a register
-`LATENCY` cycles after the latest of its operands. Operands that are ready earlier are delayed by
-the hardware generator, so the pipeline is balanced by construction. All outputs (next states and
+the kernel's input and states stand in registers. A signal passes `Machine.operations_per_stage`
+simple operations, then a register; multipliers, dividers and tables have registers of their own.
+Operands that are ready earlier are delayed by the hardware generator, so the pipeline is balanced
+by construction. All outputs (next states and
 the emitted value) are delayed to the same stage, the pipeline's depth.
 
 The same numbers serve the hardware generator and the cycle model, so that neither can drift.
@@ -19,17 +20,26 @@ from .code import KernelCode, Op
 MULTIPLIER_LATENCY = 3
 """Input, pipeline and output register of a hardware multiplier."""
 
-SHIFT_LATENCY = 3
-"""Rounding addition, and the two stages of a right shift by a variable amount."""
+TABLE_LATENCY = 2
+"""A table's memory: its own latch, and its output register."""
 
-TABLE_LATENCY = 3
-"""Address addition, memory latch, memory output register."""
+SHIFT_STEPS = 3
+"""Operations of a rounding shift by a variable amount: addition, and two halves of the shift."""
 
-DIVIDE_EXTRA = 3
-"""Stages of a division beside one per quotient bit: special cases, the rounding bit, rounding."""
+DIVIDE_STEPS = 3
+"""Operations of a division beside one per quotient bit: special cases, rounding bit, rounding."""
+
+RESCALE_STEPS = 7
+"""Operations that scale by a power of two: right shift, limit, left shift in two halves, limit."""
+
+LANE_STEPS = 2
+"""Operations that pick one lane's element out of a word."""
 
 WIRES = frozenset({"shl", "floor"})
-"""Operations that only name other bits of their operand: no stage."""
+"""Operations that only name other bits of their operand: no hardware."""
+
+UNITS = frozenset({"mul", "scale", "divide"})
+"""Operations of several stages, whose result stands in a register."""
 
 SOURCES = frozenset({"input", "state", "param", "const"})
 """Operations without operands: at hand at stage 0."""
@@ -64,27 +74,26 @@ def multiplier_chunks(bits: int, machine: Machine) -> int:
     return max(1, -(-(bits - 1) // step))
 
 
+def stages_of(steps: int, machine: Machine) -> int:
+    """Pipeline stages of so many simple operations one after the other."""
+    return -(-steps // machine.operations_per_stage)
+
+
 def multiply_latency(a_bits: int, b_bits: int, machine: Machine) -> int:
     """Stages of a product of two signed operands: multipliers, then a tree of adders."""
     partial_products = multiplier_chunks(a_bits, machine) * multiplier_chunks(b_bits, machine)
-    return MULTIPLIER_LATENCY + (partial_products - 1).bit_length()
+    return MULTIPLIER_LATENCY + stages_of((partial_products - 1).bit_length(), machine)
 
 
-def latency(code: KernelCode, op: Op, machine: Machine) -> int:
-    """Stages from the latest operand of `op` to its result."""
-    if op.kind in SOURCES or op.kind in WIRES:
-        return 0
-    if op.kind == "mul":
-        a, b = (code.ops[i] for i in operands(op))
-        return multiply_latency(a.bits, b.bits, machine)
-    if op.kind == "scale":
-        a = code.ops[int(op.args[0])]
-        return multiply_latency(a.bits, machine.parameter_bits, machine) + SHIFT_LATENCY
-    if op.kind == "table":
-        return TABLE_LATENCY
+def unit_latency(code: KernelCode, op: Op, machine: Machine) -> int:
+    """Stages of an operation out of `UNITS`."""
     if op.kind == "divide":
-        return int(op.args[2]) + DIVIDE_EXTRA
-    return 1
+        return stages_of(int(op.args[2]) + DIVIDE_STEPS, machine)
+    bits = [code.ops[i].bits for i in operands(op)]
+    if op.kind == "mul":
+        return multiply_latency(bits[0], bits[1], machine)
+    shift = stages_of(SHIFT_STEPS, machine)
+    return multiply_latency(bits[0], machine.parameter_bits, machine) + shift
 
 
 @dataclass(frozen=True)
@@ -94,20 +103,46 @@ class Pipeline:
     Attributes
     ----------
     stages : tuple of int
-        For each operation, the stage at which its result is at hand.
+        For each operation, the stage in which its result is at hand.
+    steps : tuple of int
+        How many operations lie between that stage's registers and the result; 0 for a register.
+    starts : tuple of int
+        For each operation, the stage in which it takes its operands.
     depth : int
-        Stage at which all outputs of the kernel are at hand; at least 1.
+        Stage at which registers hold all outputs of the kernel; at least 1.
     """
 
     stages: tuple[int, ...]
+    steps: tuple[int, ...]
+    starts: tuple[int, ...]
     depth: int
 
 
 def pipeline(code: KernelCode, machine: Machine) -> Pipeline:
     """The stages of kernel `code` on `machine`."""
-    stages: list[int] = []
+    most = machine.operations_per_stage
+    at: list[tuple[int, int]] = []  # stage and steps of each result
+    starts: list[int] = []
     for op in code.ops:
-        start = max((stages[i] for i in operands(op)), default=0)
-        stages.append(start + latency(code, op, machine))
-    depth = max(stages[i] for i in (*code.next_state, code.emit))
-    return Pipeline(tuple(stages), max(1, depth))
+        stage, steps = max((at[i] for i in operands(op)), default=(0, 0))
+        if op.kind not in SOURCES | WIRES:
+            if steps == most:
+                stage, steps = stage + 1, 0
+            if op.kind not in UNITS:
+                steps += 1  # for a table, the addition of its base address
+        starts.append(stage)
+        if op.kind in UNITS:
+            at.append((stage + unit_latency(code, op, machine), 0))
+        elif op.kind == "table":
+            # The memory latches an address that is not ready too late in the cycle.
+            at.append((stage + (steps == most) + TABLE_LATENCY, 0))
+        else:
+            at.append((stage, steps))
+    outputs = (at[i] for i in (*code.next_state, code.emit))
+    depth = max(stage + (steps > 0) for stage, steps in outputs)
+    return Pipeline(
+        tuple(stage for stage, _ in at),
+        tuple(steps for _, steps in at),
+        tuple(starts),
+        max(1, depth),
+    )

@@ -11,6 +11,7 @@ from spikeloom.compiler.timing import (
     PhaseClock,
     accumulate_writes,
     busy_cycles,
+    map_input_latency,
     phase_cycles,
 )
 
@@ -53,7 +54,8 @@ def run_map(length: int) -> Map:
 
 def test_stages_of_a_kernel():
     p = pipeline(accumulator_kernel(), MACHINE)
-    assert p.stages == (0, 0, 1, 2)
+    assert p.stages == (0, 0, 0, 1)  # in whose registers the operands stand
+    assert p.steps == (0, 0, 1, 1)
     assert p.depth == 2
 
 
@@ -116,3 +118,12 @@ def test_lanes_are_busy_in_long_runs():
     phase = [mac(10, 4) for _ in range(50)]
     cycles = phase_cycles(MACHINE, {}, phase, [0] * 50)
     assert busy_cycles(phase, [0] * 50) / cycles > 0.9
+
+
+def test_several_operations_in_a_stage_make_a_shorter_pipeline():
+    slow = Machine(operations_per_stage=2)
+    p = pipeline(accumulator_kernel(), slow)
+    assert p.steps == (0, 0, 1, 2)
+    assert p.depth == 1
+    assert map_input_latency(MACHINE) == 2 + 2 + 7
+    assert map_input_latency(slow) == 2 + 1 + 4

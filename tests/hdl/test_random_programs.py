@@ -17,9 +17,7 @@ def test_every_write_in_its_cycle(family):
     core = generate(shape_for(list(programs.values())))
     compared = 0
     for seed, program in programs.items():
-        comparison, wrong = side_by_side(
-            program, *core, STEPS, random_inputs(seed, program, STEPS)
-        )
+        comparison, wrong = side_by_side(program, *core, STEPS, random_inputs(seed, program, STEPS))
         assert not comparison.differences, f"seed {seed}: {comparison.first}"
         assert not wrong, f"seed {seed}: {wrong}"
         compared += comparison.writes
