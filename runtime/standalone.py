@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from ..compiler.errors import InputError
 from ..compiler.program import InputPort, Program
 from .board import BoardEngine
 from .engines import create_engine
+
+BLOCK = 10_000
+"""Steps that an engine runs in one call."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ def run_program(
     engine: str = "native",
     record: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
+    say: Callable[[int], None] = lambda done: None,
 ) -> RunResult:
     """Run `program` from its initial state.
 
@@ -61,12 +65,19 @@ def run_program(
         Output ports to record; all if left out.
     options : mapping, optional
         For the engine, such as the port of a board.
+    say : callable
+        Called with the number of steps done, now and then.
 
     Raises
     ------
     InputError
-        If an input is missing, unknown, of the wrong shape or not finite.
+        If an input is missing, unknown, of the wrong shape or not finite, or an output unknown.
     """
+    names = list(program.outputs) if record is None else list(record)
+    for name in names:
+        if name not in program.outputs:
+            known = ", ".join(program.outputs) or "none"
+            raise InputError(f"{program.name!r} has no output {name!r}; its outputs: {known}")
     given = match_inputs(program, inputs, steps)
     limited: dict[str, int] = {}
     integers = {}
@@ -75,10 +86,18 @@ def run_program(
         if count:
             limited[name] = count
     machine = create_engine(engine, program, **(options or {}))
-    begin = time.perf_counter()
-    raw = machine.run(steps, integers, list(program.outputs) if record is None else record)
-    seconds = time.perf_counter() - begin
-    outputs = {name: values * program.outputs[name].unit for name, values in raw.items()}
+    outputs = {name: np.zeros((steps, program.outputs[name].size)) for name in names}
+    seconds = 0.0
+    for first in range(0, steps, BLOCK):
+        part = slice(first, min(first + BLOCK, steps))
+        begin = time.perf_counter()
+        raw = machine.run(
+            part.stop - part.start, {name: v[part] for name, v in integers.items()}, names
+        )
+        seconds += time.perf_counter() - begin
+        for name, values in raw.items():
+            outputs[name][part] = values * program.outputs[name].unit
+        say(part.stop)
     link = None
     if isinstance(machine, BoardEngine):
         link = machine.statistics() | {"cycles": machine.cycles()}

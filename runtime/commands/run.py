@@ -16,7 +16,7 @@ from ..arrays import read_arrays, write_arrays
 from ..board import DEFAULT_BAUD, SIMULATED
 from ..engines import BOARD, board_options, engines
 from ..standalone import RunResult, run_program
-from ..terminal import print_table
+from ..terminal import print_table, progress
 
 HELP = """Run a compiled Program from its initial state. Inputs come from an .npz file that holds
 one array per input, (steps, size) or (size,) to hold it, over those that were recorded at
@@ -47,6 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--steps", type=int, metavar="N", help="number of time steps")
     length.add_argument("--time", type=float, metavar="S", help="the same in seconds")
     parser.add_argument("--input", metavar="FILE.npz", help="values of the inputs by name")
+    parser.add_argument(
+        "--record", action="append", metavar="NAME", help="record this output only (repeatable)"
+    )
     parser.add_argument("-o", "--output", metavar="OUT.npz", help="where to write the outputs")
     parser.add_argument(
         "--allow-saturation",
@@ -65,7 +68,16 @@ def execute(arguments: argparse.Namespace) -> int:
         inputs |= read_arrays(arguments.input)
     steps = _steps(arguments, program, inputs)
     options = _engine_options(arguments)
-    result = run_program(program, steps, inputs, arguments.engine, options=options)
+    with progress("running") as show:
+        result = run_program(
+            program,
+            steps,
+            inputs,
+            arguments.engine,
+            arguments.record,
+            options,
+            say=lambda done: show(f"{done} of {steps} steps"),
+        )
     if not arguments.allow_saturation:
         refuse_saturation(program, result)
     if arguments.output is not None:

@@ -6,6 +6,7 @@ from example_program import example_program
 
 from spikeloom.cli import COMMANDS, main
 from spikeloom.compiler.storage import save_program
+from spikeloom.runtime.standalone import run_program
 
 
 @pytest.fixture
@@ -76,7 +77,9 @@ def test_run(directory, tmp_path, capsys, engine):
         np.testing.assert_array_equal(outputs["spikes"][:6, 0], [0, 1000, 0, 1000, 0, 1000])
         np.testing.assert_array_equal(outputs["current"][:, 0], 232 / 256)
         np.testing.assert_allclose(outputs["time"], 0.001 * np.arange(1, 21))
-    assert main(arguments) == 0
+    assert main([*arguments, "--record", "sum"]) == 0
+    with np.load(result) as outputs:
+        assert sorted(outputs) == ["sum", "time"]
     assert "20 steps on" in capsys.readouterr().out
 
 
@@ -128,9 +131,26 @@ def test_run_with_other_mistakes(directory, tmp_path, capsys):
     assert "not an .npz" in refused(capsys, "run", directory, "--input", tmp_path / "text.npz")
     assert "single array" in refused(capsys, "run", directory, "--input", tmp_path / "single.npy")
     assert "no engine is named" in refused(capsys, "run", directory, "--engine", "magic", *given)
+    line = refused(capsys, "run", directory, "--record", "x", *given)
+    assert "no output 'x'; its outputs: spikes, voltage" in line
     assert "not be negative" in refused(capsys, "run", directory, "--steps", -1, *given)
     assert "seconds" in refused(capsys, "run", directory, "--time", "nan", *given)
     line = refused(
         capsys, "run", directory, "--engine", "golden", *given, "-o", tmp_path / "no" / "out.npz"
     )
     assert "cannot write" in line
+
+
+def test_long_runs_go_on_from_block_to_block(monkeypatch):
+    program, inputs = (
+        example_program(),
+        {"stimulus": np.random.default_rng(1).uniform(0, 4, (50, 2))},
+    )
+    whole = run_program(program, 50, inputs, "golden")
+    monkeypatch.setattr("spikeloom.runtime.standalone.BLOCK", 7)
+    done = []
+    parts = run_program(program, 50, inputs, "golden", say=done.append)
+    assert done == [7, 14, 21, 28, 35, 42, 49, 50]
+    assert whole.outputs.keys() == parts.outputs.keys()
+    for name, values in whole.outputs.items():
+        np.testing.assert_array_equal(values, parts.outputs[name])
