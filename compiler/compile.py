@@ -17,6 +17,7 @@ from .passes.group import group
 from .passes.quantise import NodeFormat, quantise
 from .passes.route import route
 from .passes.schedule import Schedule, schedule
+from .passes.steep import flatten_steep
 from .passes.verify import verify
 from .program import Program
 
@@ -83,7 +84,7 @@ def compile_graph(
     verify(graph, "frontend")
     graphs = {"frontend": graph}
     say("fold")
-    graphs["fold"] = fold(graph)
+    graphs["fold"] = flatten_steep(fold(graph))
     verify(graphs["fold"], "fold")
     say("route")
     graphs["route"] = route(graphs["fold"], machine)

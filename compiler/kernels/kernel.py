@@ -101,6 +101,8 @@ class Kernel:
     homogeneous : bool
         True where scaling the input scales states and output alike (linear filters, rectifiers):
         a population's signals then share a power-of-two scale of their own.
+    threshold : float or None
+        Input at which the output changes most, where there is one.
     output_state : str or None
         The state that equals the output, where one does: it is stored with more bits.
     """
@@ -109,6 +111,7 @@ class Kernel:
     payload_bits: ClassVar[int] = 8
     delayed: ClassVar[bool] = False
     homogeneous: ClassVar[bool] = False
+    threshold: ClassVar[float | None] = None
     output_state: ClassVar[str | None] = None
 
     def __init__(self, **values: float) -> None:

@@ -27,6 +27,7 @@ class LIF(Kernel):
 
     emits = "events"
     payload_bits = 1
+    threshold = 1.0
     tau_rc = Parameter(low=1e-9, unit="s")
     tau_ref = Parameter(low=0, unit="s")
     min_voltage = Parameter(high=0, default=0.0)
