@@ -4,6 +4,7 @@
 #   make test      everything that the tests need, then lint, types and the whole suite
 #   make bench     speed against nengo.Simulator
 #   make accuracy  errors of float and fixed point against the ideal signals
+#   make conformance  Nengo's own backend suite, and where its work was done
 #   make lint      formatting, lint and types
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -18,7 +19,7 @@ TESTS ?= tests
 # fpga-icestorm: reading bitstreams back; openfpgaloader: programming boards.
 APT := libpython3.11 g++ make perl ccache zlib1g-dev fpga-icestorm openfpgaloader
 
-.PHONY: demo test bench accuracy lint check clean
+.PHONY: demo test bench accuracy conformance lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -29,6 +30,9 @@ bench: $(VENV)/demo.stamp
 
 accuracy: $(VENV)/demo.stamp
 	$(RUN) tests/benchmarks/accuracy.py
+
+conformance: $(VENV)/test.stamp
+	$(RUN) tests/conformance/run.py -n $(JOBS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
