@@ -9,6 +9,9 @@ Formats follow from the declarations alone, by three rules:
 - a sum or comparison first shifts the operand with fewer fraction bits left (exact);
 - a product is rounded to the larger number of fraction bits of its two factors;
 - what is stored is rounded to the format declared for it, and limited to its range (counted).
+
+Where a declared format is wider than the machine's words, it loses fraction bits: inputs, states and
+constants keep to `Machine.state_bits`, entries of tables to `Machine.parameter_bits`.
 """
 
 from __future__ import annotations
@@ -30,12 +33,23 @@ WIDEST = 62
 LARGEST_TABLE = 4096
 
 
+def fitting(limits: tuple[float, float], fraction: int, bits: int) -> int:
+    """As many fraction bits as a word of `bits` has for a range, at most `fraction`.
+
+    Where the upper limit is a power of two, the word may end just below it.
+    """
+    largest = max(abs(limits[0]), abs(limits[1]))
+    whole = math.ceil(math.log2(largest)) if largest > 0 else 0
+    return max(0, min(fraction, bits - 1 - whole))
+
+
 @dataclass
 class Tracer:
     """Collects the operations of one kernel while its equations are run once."""
 
     kernel: str
     parameter_bits: int
+    state_bits: int
     ops: list[Op] = field(default_factory=list)
     parameters: dict[Parameter, ParameterExpression] = field(default_factory=dict)
     tables: dict[Table, ParameterExpression] = field(default_factory=dict)
@@ -344,6 +358,7 @@ def constant(parameter: Any, range: tuple[float, float], fraction: int, like: An
         if isinstance(parameter, ParameterExpression)
         else ParameterExpression(lambda env: parameter, str(parameter))
     )
+    fraction = fitting(range, fraction, like.tracer.state_bits)
     lo, hi = math.ceil(range[0] * 2**fraction), math.floor(range[1] * 2**fraction)
     register = Parameter(expression.text, False, lo, hi, fraction)
     like.tracer.bind(register, expression)
@@ -376,6 +391,7 @@ def table(f: Callable[[Any], Any], x: Any, range: tuple[float, float], fraction:
     if not isinstance(content, ParameterExpression):
         fixed = content
         content = ParameterExpression(lambda env: fixed, "f(x)")
+    fraction = fitting(range, fraction, tracer.parameter_bits)
     lo, hi = math.ceil(range[0] * 2**fraction), math.floor(range[1] * 2**fraction)
     entry = Table(f"table{len(tracer.tables)}", x.lo, entries, lo, hi, fraction)
     tracer.tables[entry] = content

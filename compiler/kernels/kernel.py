@@ -33,7 +33,7 @@ from ..errors import KernelError, RangeError
 from ..machine import Machine
 from .code import KernelCode, Op, Port, Table
 from .code import Parameter as Register
-from .expression import Expression, Tracer
+from .expression import Expression, Tracer, fitting
 from .parameters import ParameterExpression
 
 Trace: TypeAlias = tuple[
@@ -291,7 +291,7 @@ def payload_fraction(payload_bits: int, machine: Machine) -> int:
 def _trace(cls: Any, machine: Machine) -> Trace:
     """Run a kernel's equations once on traced values."""
     name = cls.__name__
-    tracer = Tracer(name, machine.parameter_bits)
+    tracer = Tracer(name, machine.parameter_bits, machine.state_bits)
     kernel = object.__new__(cls)
     for parameter in cls.declared(Parameter):
         setattr(kernel, parameter, _named(parameter))
@@ -376,19 +376,16 @@ def _port(cls: type[Kernel], name: str, declared: Input | State, machine: Machin
         return Port(name, -largest, largest - 1, None)
     if declared.fraction is None:
         raise KernelError(f"kernel {cls.__name__}: {name} needs a range and a fraction")
-    lo = math.ceil(declared.range[0] * 2**declared.fraction)
-    hi = math.floor(declared.range[1] * 2**declared.fraction)
-    port = Port(name, lo, hi, declared.fraction)
-    if isinstance(declared, State):
-        largest = 1 << (machine.state_bits - 1)
-        hi = min(hi, largest - 1)
-        if lo < -largest or hi < declared.range[1] * 2**declared.fraction - 1:
-            raise KernelError(
-                f"kernel {cls.__name__}: state {name} does not fit {machine.state_bits} bits; "
-                "declare a smaller range or fewer fraction bits"
-            )
-        port = Port(name, lo, hi, declared.fraction)
-    return port
+    fraction = fitting(declared.range, declared.fraction, machine.state_bits)
+    lo = math.ceil(declared.range[0] * 2**fraction)
+    hi = math.floor(declared.range[1] * 2**fraction)
+    largest = 1 << (machine.state_bits - 1)
+    if lo < -largest or hi > largest:
+        raise KernelError(
+            f"kernel {cls.__name__}: {type(declared).__name__.lower()} {name} does not fit "
+            f"{machine.state_bits} bits; declare a smaller range"
+        )
+    return Port(name, lo, min(hi, largest - 1), fraction)
 
 
 def _as_expression(tracer: Tracer, value: Any) -> Expression:

@@ -7,6 +7,7 @@ from spikeloom.compiler.errors import KernelError, RangeError
 from spikeloom.compiler.kernels.code import Parameter as Register
 from spikeloom.compiler.kernels.code import signed_bits
 from spikeloom.compiler.kernels.expression import (
+    clip,
     constant,
     divide,
     floor,
@@ -196,7 +197,7 @@ def _kernel(step, **members):
         ),
         (
             lambda self, s, x, dt: (x, {"v": s.v}),
-            {"v": State(range=(-(2**20), 2**20), fraction=20)},
+            {"v": State(range=(-(2**40), 2**40), fraction=20)},
             "state v does not fit 32 bits",
         ),
         (lambda self, s, x, dt: (x, {"v": s.v}), {"v": State()}, "needs a range and a fraction"),
@@ -206,6 +207,24 @@ def _kernel(step, **members):
 def test_bad_definitions_are_explained(step, members, message):
     with pytest.raises(KernelError, match=message):
         _kernel(step, **members).code(MACHINE)
+
+
+def test_a_narrow_machine_keeps_fewer_fraction_bits():
+    class Sum(Kernel):
+        x = Input(range=(-8, 8), fraction=30)
+        v = State(range=(-4, 4), fraction=30)
+
+        def step(self, state, x, dt):
+            level = constant(0.5, range=(-2, 2), fraction=30, like=x)
+            part = table(np.exp, clip(x, 0, 0), range=(0, 4), fraction=30)
+            return state.v + x + level + part, {"v": state.v}
+
+    code = Sum.code(Machine(state_bits=24, parameter_bits=16))
+    kept = {op.kind: (op.fraction, op.bits) for op in code.ops}
+    assert kept["input"] == (20, 24)
+    assert kept["state"] == (21, 24)
+    assert kept["param"] == (22, 25)  # up to 2, included
+    assert kept["table"] == (13, 17)
 
 
 def test_parameters_are_checked_by_name_and_range():
