@@ -6,16 +6,22 @@ python tests/conformance/run.py [options of pytest]
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
 
 def command(*options):
-    """The command line of the run."""
+    """The command line of the run.
+
+    Tests draw their seeds from their names: with the folder above Nengo as pytest's root they have
+    the names, and so the seeds, that they have in Nengo's own repository, wherever they lie.
+    """
+    above_nengo = Path(find_spec("nengo").submodule_search_locations[0]).parent
     return [
         *(sys.executable, "-m", "pytest", "-c", str(HERE / "pytest.ini"), "-p", "workcount"),
-        *("-p", "no:cacheprovider", "--pyargs", "nengo", *options),
+        *("-p", "no:cacheprovider", f"--rootdir={above_nengo}", "--pyargs", "nengo", *options),
     ]
 
 
