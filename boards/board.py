@@ -38,12 +38,14 @@ class Board:
         ``top(clock_hz) -> str``, Verilog of module `TOP`: clock, reset and pins around the loom.
     constraints : str
         Where the pins are, in the router's language.
-    synthesis, route, pack : tuple of str
-        Arguments of the family's tools for this very device.
+    route : tuple of str
+        Arguments of place and route that name the device.
     bitstream : str
         File name of what the programmer takes.
     programmer : tuple of str
         Arguments of openFPGALoader before the file.
+    flash_only : bool
+        The bitstream can be loaded through the board's flash memory only.
     attempts : int
         Seeds that place and route tries until the clock is met.
     """
@@ -60,6 +62,7 @@ class Board:
     route: tuple[str, ...] = ()
     bitstream: str = ""
     programmer: tuple[str, ...] = ()
+    flash_only: bool = False
     attempts: int = 1
 
     @property

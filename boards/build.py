@@ -122,8 +122,8 @@ def build_shape(
         if not routed.met and not allow_timing_failure:
             raise ToolError(
                 f"the clock is not met on {board.name}: {routed.reached_mhz:.1f} MHz reached, "
-                f"{routed.wanted_mhz:g} MHz wanted, limited by {routed.limit}; choose a slower clock "
-                "or allow it"
+                f"{routed.wanted_mhz:g} MHz wanted, limited by {routed.limit}; choose a slower "
+                "clock or allow it"
             )
     return Build(board, shape, clock_hz, board.baud, folder, routed, data)
 

@@ -49,7 +49,8 @@ def check(program: Program, board: Board, others: tuple[Board, ...] = ()) -> Non
         f"it would fit: {', '.join(fitting)}" if fitting else "it fits no board: make it smaller"
     )
     raise CapacityError(
-        f"Program {program.name!r} does not fit the board {board.name}: {'; '.join(large)}; {advice}"
+        f"Program {program.name!r} does not fit the board {board.name}: {'; '.join(large)}; "
+        f"{advice}"
     )
 
 

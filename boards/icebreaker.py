@@ -1,4 +1,4 @@
-"""1BitSquared iCEBreaker with the iCE40UP5K: 5280 logic cells, 30 small block RAMs, 4 large RAMs."""
+"""1BitSquared iCEBreaker with the iCE40UP5K: 5280 logic cells, 30 small and 4 large RAMs."""
 
 from __future__ import annotations
 
@@ -89,5 +89,6 @@ ICEBREAKER = Board(
     route=("--up5k", "--package", "sg48"),
     bitstream="spikeloom.bin",
     programmer=("-b", "ice40_generic"),
+    flash_only=True,
     attempts=3,
 )

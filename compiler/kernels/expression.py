@@ -10,8 +10,8 @@ Formats follow from the declarations alone, by three rules:
 - a product is rounded to the larger number of fraction bits of its two factors;
 - what is stored is rounded to the format declared for it, and limited to its range (counted).
 
-Where a declared format is wider than the machine's words, it loses fraction bits: inputs, states and
-constants keep to `Machine.state_bits`, entries of tables to `Machine.parameter_bits`.
+Where a declared format is wider than the machine's words, it loses fraction bits: inputs, states
+and constants keep to `Machine.state_bits`, entries of tables to `Machine.parameter_bits`.
 """
 
 from __future__ import annotations
