@@ -15,6 +15,9 @@ from typing import Any
 import nengo
 import numpy as np
 
+from ..boards import BOARDS, fit
+from ..boards.board import Board
+from ..boards.build import Build, build, deliver
 from ..compiler.compile import Compilation, compile_graph
 from ..compiler.disassembly import parameter_text
 from ..compiler.errors import ModelError, RangeError
@@ -22,6 +25,7 @@ from ..compiler.files import new_directory
 from ..compiler.instructions import Map
 from ..compiler.machine import Machine
 from ..compiler.program import Program
+from ..compiler.shape import needs
 from ..compiler.storage import encode_program, holds_program
 from .arrays import encode_arrays
 from .comparison import SPIKES, VALUES, Comparison
@@ -50,11 +54,14 @@ class Deployment:
         What the report is about.
     data : dict
         The content of ``report.json``.
+    build : Build or None
+        The hardware, where a board was asked for.
     """
 
     compilation: Compilation
     findings: Findings
     data: dict[str, Any]
+    build: Build | None = None
 
 
 def deploy(
@@ -65,6 +72,9 @@ def deploy(
     engine: str = "native",
     machine: Machine | None = None,
     allow_saturation: bool = False,
+    board: Board | None = None,
+    clock_hz: int | None = None,
+    allow_timing_failure: bool = False,
     say: Callable[[str], Any] = lambda text: None,
 ) -> Deployment:
     """Compile a network, run it beside float Nengo, and gather what the report shows.
@@ -84,6 +94,12 @@ def deploy(
         As for `Simulator`.
     allow_saturation : bool
         Do not refuse a network whose signals leave their formats in the comparison.
+    board : Board, optional
+        Compile for its machine, and build its hardware.
+    clock_hz : int, optional
+        Another clock than the board's.
+    allow_timing_failure : bool
+        Accept hardware that is too slow for its clock; the report says so.
     say : callable
         Called with the name of each part of the work before it starts.
 
@@ -93,9 +109,11 @@ def deploy(
         If nothing of the network can run on the chip.
     RangeError
         If a signal saturates in the comparison.
+    CapacityError, ToolError
+        If the network does not fit the board, or its hardware cannot be built.
     """
     timings: dict[str, float] = {}
-    machine = machine or Machine()
+    machine = board.machine if board else machine or Machine()
 
     @contextmanager
     def part(name: str) -> Any:
@@ -125,6 +143,8 @@ def deploy(
     with part("lower"):
         compilation = compile_graph(sim.graph, machine)
     program = compilation.program
+    if board is not None:  # before the comparison, which is of no use if it does not fit
+        fit.check(program, board, tuple(BOARDS.values()))
     findings = Findings(
         program=program,
         placement=placement_rows(sim),
@@ -148,7 +168,32 @@ def deploy(
         findings.steps = steps
         if not allow_saturation:
             refuse_saturation(findings)
-    return Deployment(compilation, findings, report_data(findings))
+    built = None
+    if board is not None:
+        with part("hardware"):
+            built = build(program, board, clock_hz, allow_timing_failure, say)
+        findings.hardware = hardware_data(built, program)
+    return Deployment(compilation, findings, report_data(findings), built)
+
+
+def hardware_data(built: Build, program: Program) -> dict[str, Any]:
+    """What the report says of the hardware, as a JSON object."""
+    return {
+        "board": built.board.name,
+        "title": built.board.title,
+        "lanes": built.shape.machine.lanes,
+        "clock_hz": built.clock_hz,
+        "baud": built.baud,
+        "fingerprint": built.shape.fingerprint(),
+        "bitstream": built.board.bitstream or None,
+        "depths": {
+            what: {"needed": count, "there": getattr(built.shape, what)}
+            for what, count in needs(program).items()
+        },
+        "routed": built.data.get("routed"),
+        "tools": built.data.get("tools"),
+        "seconds": built.data.get("seconds"),
+    }
 
 
 def refuse_saturation(findings: Findings) -> None:
@@ -176,6 +221,8 @@ def write_deployment(deployment: Deployment, path: str | Path) -> None:
             (directory / PROGRAM / name).write_bytes(content)
         if deployment.findings.inputs:
             (directory / INPUTS).write_bytes(encode_arrays(deployment.findings.inputs))
+        if deployment.build is not None:
+            deliver(deployment.build, directory)
         text = json.dumps(deployment.data, indent=1, default=_plain)
         (directory / DATA).write_text(text + "\n", encoding="utf-8")
         page = render_report(deployment.findings, deployment.data)

@@ -37,6 +37,8 @@ class Findings:
         Length of the run.
     timings : dict of str -> float
         Seconds that each part of the work took.
+    hardware : dict or None
+        The board and what was built for it (`spikeloom.runtime.deployment.hardware_data`).
     """
 
     program: Program
@@ -47,6 +49,7 @@ class Findings:
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
     steps: int = 0
     timings: dict[str, float] = field(default_factory=dict)
+    hardware: dict[str, Any] | None = None
 
 
 def report_data(findings: Findings) -> dict[str, Any]:
@@ -76,6 +79,7 @@ def report_data(findings: Findings) -> dict[str, Any]:
         "phases": len(program.phases),
         "instructions": len(program.instructions),
         "saturations": findings.seen.saturations if findings.seen else None,
+        "hardware": findings.hardware and {**findings.hardware, "step": _step_times(findings)},
         "timings": findings.timings,
     }
 
@@ -143,6 +147,19 @@ def _cycles(program: Program, seen: Replay | None) -> dict[str, Any]:
             "clock_hz_for_real_time": worst / program.dt,
         }
     return data
+
+
+def _step_times(findings: Findings) -> dict[str, float] | None:
+    """Seconds of a step on the board, without the exchange with the host."""
+    if findings.hardware is None or findings.seen is None or not len(findings.seen.cycles):
+        return None
+    clock = findings.hardware["clock_hz"]
+    largest = float(findings.seen.cycles.max()) / clock
+    return {
+        "mean_seconds": float(findings.seen.cycles.mean()) / clock,
+        "largest_seconds": largest,
+        "real_time_factor": findings.program.dt / largest,
+    }
 
 
 def render_report(findings: Findings, data: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ... import boards
+from ...boards import BOARDS
 from ...compiler.compile import PASSES
 from ...compiler.errors import InputError
 from ...compiler.machine import Machine
@@ -42,7 +44,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="length of the comparison with float Nengo (default: 1.0; 0 for none)",
     )
     parser.add_argument("--engine", default="native", help="what runs it (default: native)")
-    parser.add_argument("--lanes", type=int, default=Machine().lanes, help="lanes of the loom")
+    parser.add_argument(
+        "--lanes", type=int, help=f"lanes of the loom (default: {Machine().lanes}, or the board's)"
+    )
+    parser.add_argument(
+        "--board", metavar="NAME", help=f"build the hardware too: {', '.join(BOARDS)}"
+    )
+    parser.add_argument(
+        "--clock", type=float, metavar="MHZ", help="clock of the hardware (default: the board's)"
+    )
+    parser.add_argument(
+        "--allow-timing-failure",
+        action="store_true",
+        help="accept hardware that is too slow for its clock",
+    )
     parser.add_argument(
         "--show",
         choices=PASSES,
@@ -73,6 +88,9 @@ def execute(arguments: argparse.Namespace) -> int:
             engine=arguments.engine,
             machine=machine,
             allow_saturation=arguments.allow_saturation,
+            board=boards.get(arguments.board) if arguments.board else None,
+            clock_hz=round(1e6 * arguments.clock) if arguments.clock else None,
+            allow_timing_failure=arguments.allow_timing_failure,
             say=show,
         )
         if arguments.output is not None:
@@ -91,17 +109,26 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> Machine:
-    for name in ("dt", "calibrate", "compare"):
+    for name in ("dt", "calibrate", "compare", "clock"):
         value = getattr(arguments, name)
         least = 0.0 if name == "compare" else None
         if value is not None and not (
             math.isfinite(value) and (value > 0 if least is None else value >= least)
         ):
-            raise InputError(f"--{name} {value}: must be a positive number of seconds")
+            unit = "MHz" if name == "clock" else "seconds"
+            raise InputError(f"--{name} {value}: must be a positive number of {unit}")
     if arguments.output is None and arguments.show is None:
         raise InputError("nothing to do: give a directory with -o DIR, or a pass with --show PASS")
+    if arguments.board is not None:
+        boards.get(arguments.board)
+    for name in ("clock", "lanes"):
+        if getattr(arguments, name) is not None and (arguments.board is None) == (name == "clock"):
+            way = (
+                "needs a board: give --board" if name == "clock" else "is the board's: leave it out"
+            )
+            raise InputError(f"--{name} {way}")
     try:
-        return Machine(lanes=arguments.lanes)
+        return Machine(lanes=arguments.lanes or Machine().lanes)
     except ValueError as e:
         raise InputError(f"--lanes {arguments.lanes}: must be a power of two") from e
 
@@ -148,5 +175,27 @@ def print_summary(data: dict[str, Any]) -> None:
         text += f", {cycles['mean']:.0f} on average, {cycles['largest']} at most"
         text += f" (real time at {clock:.2f} MHz)"
     print(text)
+    if data["hardware"] is not None:
+        _print_hardware(data["hardware"])
     for name, count in (data["saturations"] or {}).items():
         print(f"saturated: {name} {count} times")
+
+
+def _print_hardware(hardware: dict[str, Any]) -> None:
+    text = f"{hardware['board']}: {hardware['lanes']} lanes at {hardware['clock_hz'] / 1e6:g} MHz"
+    if hardware["step"] is not None:
+        text += (
+            f", {1e6 * hardware['step']['largest_seconds']:.1f} us a step at most "
+            f"({hardware['step']['real_time_factor']:.0f} x real time)"
+        )
+    print(text)
+    routed = hardware["routed"]
+    if routed is not None:
+        used = ", ".join(
+            f"{name} {count['used']} of {count['available']}"
+            for name, count in routed["utilisation"].items()
+            if count["used"]
+        )
+        verdict = "met" if routed["met"] else "MISSED"
+        print(f"clock {verdict}: {routed['reached_mhz']:.1f} MHz reached; {routed['limit']}")
+        print(f"device: {used}")

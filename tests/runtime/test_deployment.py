@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import spikeloom
+from spikeloom import boards
 from spikeloom.cli import main
 from spikeloom.compiler.compile import PASSES
-from spikeloom.compiler.errors import ModelError, ProgramError, RangeError
+from spikeloom.compiler.errors import CapacityError, ModelError, ProgramError, RangeError
 from spikeloom.compiler.storage import load_program
 from spikeloom.runtime.deployment import deploy, write_deployment
 from spikeloom.runtime.model_file import load_network
@@ -224,6 +225,48 @@ def test_mistakes(tmp_path, monkeypatch, capsys, arguments, message):
         status = e.code
     error = capsys.readouterr().err
     assert status == 2
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hardware_for_simulation_is_written_beside_the_program(tmp_path, capsys):
+    pytest.importorskip("amaranth", reason="the hardware extra is not installed: no Amaranth")
+    path = str(EXAMPLES / "channel.py")
+    arguments = ["--board", "sim", "--compare", "0.05", *GOLDEN]
+    assert main(["compile", path, "-o", str(tmp_path / "out"), *arguments, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)["hardware"]
+    assert data["board"] == "sim"
+    assert data["routed"] is None
+    assert data["depths"]["event_words"] == {"needed": 200, "there": 256}
+    assert data["step"]["real_time_factor"] > 1
+    verilog = (tmp_path / "out" / "rtl" / "loom.v").read_text()
+    assert "endmodule" in verilog
+    assert "without synthesis" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_network_that_does_not_fit_its_board(tmp_path, capsys, monkeypatch):
+    with nengo.Network(seed=1, label="large") as net:
+        a = nengo.Ensemble(3000, 1, label="a")
+        nengo.Connection(a, a, solver=nengo.solvers.NoSolver(np.zeros((3000, 1))))
+    board = boards.get("icebreaker")
+    with pytest.raises(CapacityError, match=r"does not fit the board icebreaker: .*: \d+ needed"):
+        deploy(net, seconds=0, board=board, engine="golden")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--board", "abacus"], "no board is named 'abacus'; there are: ulx3s-85f"),
+        (["--clock", "20"], "--clock needs a board"),
+        (["--board", "sim", "--lanes", "8"], "--lanes is the board's: leave it out"),
+        (["--board", "sim", "--clock", "-3"], "--clock -3.0: must be a positive number of MHz"),
+    ],
+)
+def test_mistakes_about_boards(tmp_path, capsys, arguments, message):
+    path = str(EXAMPLES / "channel.py")
+    assert main(["compile", path, "-o", str(tmp_path / "out"), *arguments]) == 2
+    error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
