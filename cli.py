@@ -16,6 +16,8 @@ COMMANDS = {
     "compile": "lower a Nengo network to a Program, with a report",
     "run": "run a compiled Program without Nengo",
     "show": "print a Program in a form that a person can follow",
+    "boards": "list the boards that hardware can be built for",
+    "flash": "put a bitstream onto its board",
 }
 """Name -> one line of help, in the order of ``spikeloom --help``."""
 

@@ -154,3 +154,19 @@ def test_long_runs_go_on_from_block_to_block(monkeypatch):
     assert whole.outputs.keys() == parts.outputs.keys()
     for name, values in whole.outputs.items():
         np.testing.assert_array_equal(values, parts.outputs[name])
+
+
+def test_boards(capsys):
+    assert main(["boards"]) == 0
+    printed = capsys.readouterr().out
+    assert main(["boards", "--json"]) == 0
+    found = {board["name"]: board for board in json.loads(capsys.readouterr().out)}
+    assert {"ulx3s-85f", "icebreaker", "sim"} <= set(found)
+    assert found["ulx3s-85f"]["lanes"] >= 16
+    assert found["icebreaker"]["lanes"] >= 4
+    assert all(name in printed for name in found)
+
+
+def test_flash_without_hardware(directory, capsys):
+    assert "holds no hardware: make it with" in refused(capsys, "flash", directory)
+    assert "holds no hardware" in refused(capsys, "flash", directory / "nothing")
