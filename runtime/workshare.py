@@ -34,7 +34,7 @@ class Item:
         Why it is on the host; empty on the chip.
     counted : bool
         Whether it is of a kind that the chip supports: neurons with a kernel, and the connections
-        and synapses between them.
+        (their weights) and synapses between them.
     exempt : str
         What keeps a counted object off the chip by its nature: ``"learned"`` weights, or a
         ``"synapse"`` that is no linear filter; empty otherwise.
@@ -189,9 +189,9 @@ class _Counter:
         ops = list(placement.readers[weights.base]) if weights is not None else []
         ops = [op for op in ops if not _is_rule(op)]
         synapse = [op for op in placement.updaters[weighted.base] if isinstance(op, SimProcess)]
+        if not (ops or synapse):
+            ops = [op for op in placement.readers[weighted.base] if _adds_to(op, out.base)]
         counted = connection in self.counted
-        if counted or not (ops or synapse):
-            ops += [op for op in placement.readers[weighted.base] if _adds_to(op, out.base)]
         learned = connection.learning_rule is not None
         found = [self._item(name, "connection", ops, connection.size_out, counted, learned)]
         if synapse:

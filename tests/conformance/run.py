@@ -21,7 +21,9 @@ def command(*options):
     above_nengo = Path(find_spec("nengo").submodule_search_locations[0]).parent
     return [
         *(sys.executable, "-m", "pytest", "-c", str(HERE / "pytest.ini"), "-p", "workcount"),
-        *("-p", "no:cacheprovider", f"--rootdir={above_nengo}", "--pyargs", "nengo", *options),
+        *("-p", "no:cacheprovider", f"--rootdir={above_nengo}", "--unsupported"),
+        *("--pyargs", "nengo"),
+        *options,
     ]
 
 
