@@ -1,7 +1,7 @@
 """The protocol of the link between host and hardware, as plain data: both sides are built from it.
 
-A frame is a row of bytes, COBS-encoded (so that none is 0) and followed by a 0. Numbers are
-big-endian, but for the CRC, which is the last four bytes, least significant first.
+A frame is a row of bytes, COBS-encoded (so that none is 0) and followed by a 0. All numbers are
+little-endian. The last four bytes of a frame are its CRC.
 
 A request is ``sequence, commands..., crc``, its reply ``sequence, results..., status, crc``.
 
@@ -68,13 +68,13 @@ class Status(IntEnum):
     """Executed up to a command that does not exist, is cut short, or changes after a read."""
 
 
-HEADER = struct.Struct(">BBBHH")
-"""Opcode, memory, upper 8 and lower 16 bits of the address, count."""
+HEADER = struct.Struct("<BBHBH")
+"""Opcode, memory, lower 16 and upper 8 bits of the address, count."""
 
 LARGEST_COUNT = 0xFFFF
 ADDRESS_BITS = 24
 
-LINK_MEMORY = 0xFF
+LINK_MEMORY = 0x80
 """Number of the memory that describes the hardware and the link. It can only be read."""
 
 LINK_FIELDS = {
@@ -83,12 +83,13 @@ LINK_FIELDS = {
     "fingerprint": (4, 8),
     "clock": (12, 4),
     "cycles": (16, 5),
-    "damaged": (21, 2),
+    "damaged": (21, 1),
 }
 """First byte and bytes of each field: `MAGIC`; `VERSION`; the Shape's fingerprint; clock frequency
-in Hz; clock cycles spent in phases since the start; damaged requests since the start."""
+in Hz; clock cycles spent in phases since the start; damaged requests since the start.
+Both counters wrap."""
 
-LINK_BYTES = 23
+LINK_BYTES = 22
 
 
 def element_bytes(bits: int) -> int:

@@ -32,8 +32,10 @@ SIMULATED = {
 def _generator() -> str:
     """Hash of everything that turns a shape into Verilog."""
     package = Path(__file__).parents[1]
-    sources = [*package.glob("hdl/**/*.py")]
-    sources += [package / f"compiler/{name}.py" for name in ("encoding", "timing", "protocol")]
+    sources = [*package.glob("hdl/**/*.py"), *package.glob("hdl/**/*.v")]
+    sources += [
+        package / f"compiler/{name}.py" for name in ("encoding", "protocol", "shape", "timing")
+    ]
     sources += [package / "compiler/kernels/pipeline.py"]
     digest = hashlib.sha256()
     for source in sorted(sources):

@@ -128,7 +128,7 @@ class Link:
         ((command, length),) = read.commands()
         raw = self._exchange(command, length, synchronise=True)
         field = {name: raw[first : first + size] for name, (first, size) in LINK_FIELDS.items()}
-        version = int.from_bytes(field["version"], "big")
+        version = int.from_bytes(field["version"], "little")
         if field["magic"] != MAGIC or version != VERSION:
             raise LinkError(
                 f"{self.port.name} speaks version {version} of the link's protocol, this Spikeloom "
@@ -137,9 +137,9 @@ class Link:
         return Identity(
             version,
             field["fingerprint"].hex(),
-            int.from_bytes(field["clock"], "big"),
-            int.from_bytes(field["cycles"], "big"),
-            int.from_bytes(field["damaged"], "big"),
+            int.from_bytes(field["clock"], "little"),
+            int.from_bytes(field["cycles"], "little"),
+            int.from_bytes(field["damaged"], "little"),
         )
 
     def perform(

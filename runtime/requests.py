@@ -26,7 +26,7 @@ REPLY_BYTES = 2048
 
 
 def _header(opcode: Opcode, memory: int, address: int, count: int) -> bytes:
-    return HEADER.pack(opcode, memory, address >> 16, address & 0xFFFF, count)
+    return HEADER.pack(opcode, memory, address & 0xFFFF, address >> 16, count)
 
 
 def elements_to_bytes(values: np.ndarray, bits: int) -> bytes:
@@ -40,15 +40,15 @@ def elements_to_bytes(values: np.ndarray, bits: int) -> bytes:
     """
     words = pack(np.asarray(values), bits).astype("<u4")
     raw = words.view(np.uint8).reshape(len(words), -1)
-    return raw[:, element_bytes(bits) - 1 :: -1].tobytes()
+    return raw[:, : element_bytes(bits)].tobytes()
 
 
 def elements_from_bytes(raw: bytes, bits: int, signed: bool = True) -> np.ndarray:
     """The inverse of `elements_to_bytes`, for at most 63 bits: int64 (n,)."""
     width = element_bytes(bits)
-    reversed_elements = np.frombuffer(raw, np.uint8).reshape(-1, width)[:, ::-1]
-    padded = np.zeros((len(reversed_elements), -(-bits // 32) * 4), np.uint8)
-    padded[:, :width] = reversed_elements
+    elements = np.frombuffer(raw, np.uint8).reshape(-1, width)
+    padded = np.zeros((len(elements), -(-bits // 32) * 4), np.uint8)
+    padded[:, :width] = elements
     return unpack(padded.view("<u4").astype(np.uint32), bits, 1, signed)[:, 0]
 
 

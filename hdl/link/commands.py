@@ -13,7 +13,6 @@ from ...compiler.protocol import (
     HEADER,
     LINK_BYTES,
     LINK_FIELDS,
-    LINK_MEMORY,
     MAGIC,
     SEQUENCES,
     VERSION,
@@ -77,9 +76,10 @@ class Interpreter(wiring.Component):
                 "host_q": In(bus["data"].shape),
             }
         )
-        largest = max(len(self.address), len(self.start_address))
-        if largest > ADDRESS_BITS:
-            raise ValueError(f"addresses of {largest} bits do not fit the link's {ADDRESS_BITS}")
+        self.longest = element_bytes(len(self.host_q))
+        self.address_bits = max(len(self.address), len(self.start_address), bits_for(LINK_BYTES))
+        if self.address_bits > ADDRESS_BITS:
+            raise ValueError(f"addresses of {self.address_bits} bits exceed {ADDRESS_BITS}")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -101,15 +101,14 @@ class Interpreter(wiring.Component):
         with m.Elif(take):
             m.d.sync += self.position.eq(self.position + 1)
 
-        # A header as it stands after its last byte; address and count then count in place.
-        opcode, memory, address = Signal(8), Signal(8), Signal(ADDRESS_BITS)
-        count = Signal(COUNT_BITS)
-        header = Cat(count, address, memory, opcode)
-        assert len(header) == 8 * HEADER.size
-        missing = Signal(range(HEADER.size + 1))
-        elements = Signal(len(self.write_data))
-        width = self._element_width(memory)
-        left = Signal.like(width)
+        opcode, memory = Signal(8), Signal(8)
+        address, count = Signal(self.address_bits), Signal(COUNT_BITS)
+        fields = Cat(opcode, memory, address, Signal(ADDRESS_BITS - self.address_bits), count)
+        elements = Signal(8 * self.longest)
+        left = Signal(range(max(HEADER.size, self.longest, READ_CYCLES) + 1))
+        last_left = self._last_left(memory)
+        is_link = memory[-1]
+        is_core = memory < len(memory_table(self.shape))
         following = [address.eq(address + 1), count.eq(count - 1)]
         m.d.comb += [
             self.memory.eq(memory),
@@ -120,14 +119,19 @@ class Interpreter(wiring.Component):
         status = Signal(range(len(Status)))
         synchronised, last = Signal(), Signal(range(SEQUENCES))
         repeated, has_read = Signal(), Signal()
-        settle = Signal(range(READ_CYCLES + 1))
+
+        load, shift = Signal(), Signal()
+        low = Mux(is_link, self._link_byte(address, cycles), self.host_q[:8])
+        read = Cat(low, self.host_q[8:])
+        with m.If(load | shift):
+            m.d.sync += elements.eq(Mux(load, read, Cat(elements[8:], self.data)))
 
         with m.FSM():
             with m.State("SEQUENCE"):
                 number, forced = self.data[:-1], self.data[-1]
-                same = synchronised & (number == last)
-                follows = synchronised & (number == (last + 1)[: len(last)])
-                accepted = forced | same | follows
+                ahead = (number - last)[: len(last)]
+                same = synchronised & (ahead == 0)
+                accepted = forced | (synchronised & (ahead[1:] == 0))
                 m.d.comb += [self.reply.eq(self.data), self.reply_valid.eq(here)]
                 m.d.sync += has_read.eq(0)
                 with m.If(here & self.reply_ready):
@@ -142,31 +146,31 @@ class Interpreter(wiring.Component):
                     with m.Else():
                         m.next = "STATUS"
             with m.State("COMMAND"):
-                m.d.sync += missing.eq(HEADER.size)
+                m.d.sync += left.eq(HEADER.size)
                 m.next = "HEADER"
                 with m.If(over):
                     m.next = "STATUS"
             with m.State("HEADER"):
-                with m.If(missing == 0):
+                with m.If(left == 0):
                     m.next = "DISPATCH"
                 with m.Elif(over):
                     m.d.sync += status.eq(Status.MALFORMED)
                     m.next = "STATUS"
                 with m.Elif(here):
                     m.d.comb += take.eq(1)
-                    m.d.sync += [
-                        header.eq(Cat(self.data, header)[: len(header)]),
-                        missing.eq(missing - 1),
-                    ]
+                    m.d.sync += left.eq(left - 1)
+                    for n in range(HEADER.size):
+                        with m.If(left == HEADER.size - n):
+                            m.d.sync += fields.word_select(n, 8).eq(self.data)
             with m.State("DISPATCH"):
-                m.d.sync += [left.eq(width), settle.eq(0)]
+                m.d.sync += left.eq(self.longest)
                 changes = (opcode == Opcode.WRITE) | (opcode == Opcode.FILL)
-                with m.If(changes & self._is_core(memory) & ~has_read):
+                with m.If(changes & is_core & ~has_read):
                     m.next = "COLLECT"
                 with m.Elif((opcode == Opcode.RUN) & ~has_read):
                     m.next = "RUN"
-                with m.Elif((opcode == Opcode.READ) & (width != 0)):
-                    m.d.sync += has_read.eq(1)
+                with m.Elif((opcode == Opcode.READ) & (is_core | is_link)):
+                    m.d.sync += [has_read.eq(1), left.eq(READ_CYCLES)]
                     m.next = "READ"
                 with m.Else():
                     m.d.sync += status.eq(Status.MALFORMED)
@@ -174,19 +178,18 @@ class Interpreter(wiring.Component):
                 with m.If((count == 0) & (opcode != Opcode.FILL)):
                     m.next = "COMMAND"
             with m.State("COLLECT"):
+                # Bytes come in at the top; after the last one, the element sinks to the bottom.
+                sinks = left < last_left
                 with m.If(left == 0):
                     m.next = "STORE"
-                with m.Elif(over):
+                with m.Elif(over & ~sinks):
                     m.d.sync += status.eq(Status.MALFORMED)
                     m.next = "STATUS"
-                with m.Elif(here):
-                    m.d.comb += take.eq(1)
-                    m.d.sync += [
-                        elements.eq(Cat(self.data, elements)[: len(elements)]),
-                        left.eq(left - 1),
-                    ]
+                with m.Elif(here | sinks):
+                    m.d.comb += [take.eq(~sinks), shift.eq(1)]
+                    m.d.sync += left.eq(left - 1)
             with m.State("STORE"):
-                m.d.sync += left.eq(width)
+                m.d.sync += left.eq(self.longest)
                 with m.If(count == 0):
                     m.next = "COMMAND"
                 with m.Else():
@@ -197,18 +200,18 @@ class Interpreter(wiring.Component):
                     with m.Elif(opcode == Opcode.WRITE):
                         m.next = "COLLECT"
             with m.State("READ"):
-                m.d.sync += [left.eq(width - 1), settle.eq(settle + 1)]
-                with m.If(settle == READ_CYCLES):
+                m.d.sync += left.eq(left - 1)
+                with m.If(left == 0):
+                    m.d.comb += load.eq(1)
+                    m.d.sync += left.eq(self.longest)
                     m.next = "SEND"
             with m.State("SEND"):
-                m.d.comb += [
-                    self.reply.eq(self._byte(memory, address, left, cycles)),
-                    self.reply_valid.eq(1),
-                ]
+                m.d.comb += [self.reply.eq(elements[:8]), self.reply_valid.eq(1)]
                 with m.If(self.reply_ready):
-                    m.d.sync += [left.eq(left - 1), settle.eq(0)]
-                    with m.If(left == 0):
-                        m.d.sync += following
+                    m.d.comb += shift.eq(1)
+                    m.d.sync += left.eq(left - 1)
+                    with m.If(left == last_left):
+                        m.d.sync += [*following, left.eq(READ_CYCLES)]
                         m.next = "READ"
                         with m.If(count == 1):
                             m.next = "COMMAND"
@@ -233,34 +236,28 @@ class Interpreter(wiring.Component):
                     m.next = "SEQUENCE"
         return m
 
-    def _is_core(self, memory: Signal) -> Value:
-        """Whether that is the number of one of the core's memories."""
-        return memory < len(memory_table(self.shape))
-
-    def _element_width(self, memory: Signal) -> Value:
-        """Bytes of an element of the memory; 0 if there is no such memory."""
+    def _last_left(self, memory: Signal) -> Value:
+        """What `left` is at an element's last byte, counting down from `longest`."""
         widths = [element_bytes(i.bits) for i in memory_table(self.shape).values()]
-        table = Array(Const(w, range(max(widths) + 1)) for w in widths)
-        other = Mux(memory == LINK_MEMORY, 1, 0)
-        return Mux(self._is_core(memory), table[memory[: bits_for(len(widths))]], other)
+        table = Array(Const(self.longest - w + 1, range(self.longest + 1)) for w in widths)
+        return Mux(memory[-1], self.longest, table[memory[: bits_for(len(widths))]])
 
-    def _byte(self, memory: Signal, address: Signal, left: Signal, cycles: Signal) -> Value:
-        """Byte `left` of the element read, counted from its least significant one."""
+    def _link_byte(self, number: Value, cycles: Signal) -> Value:
+        """A byte of `LINK_MEMORY`."""
         fixed = {
             "magic": MAGIC,
-            "version": VERSION.to_bytes(2, "big"),
+            "version": VERSION.to_bytes(2, "little"),
             "fingerprint": bytes.fromhex(self.shape.fingerprint()),
-            "clock": int(self.clock_hz).to_bytes(4, "big"),
+            "clock": int(self.clock_hz).to_bytes(4, "little"),
         }
-        content: list[Value] = [Const(0, 8)] * (1 << bits_for(LINK_BYTES))
+        counters = {"cycles": cycles, "damaged": self.damaged}
+        constants = [0] * 16
+        variable: list[Value] = [Const(0, 8)] * 8
         for name, (first, size) in LINK_FIELDS.items():
             for n in range(size):
                 if name in fixed:
-                    content[first + n] = Const(fixed[name][n], 8)
+                    constants[first + n] = fixed[name][n]
                 else:
-                    counter = {"cycles": cycles, "damaged": self.damaged}[name]
-                    content[first + n] = counter.word_select(size - 1 - n, 8)
-        size = element_bytes(len(self.host_q))
-        parts = Array(self.host_q[8 * n : 8 * n + 8] for n in range(size))
-        link = Array(content)[address[: bits_for(LINK_BYTES)]]
-        return Mux(memory == LINK_MEMORY, link, parts[left])
+                    variable[first - len(constants) + n] = counters[name].word_select(n, 8)
+        table = Array(Const(byte, 8) for byte in constants)
+        return Mux(number[4], Array(variable)[number[:3]], table[number[:4]])
