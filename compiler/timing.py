@@ -7,17 +7,17 @@ in a later cycle sees it.
 Each instruction is handed over to the datapath in one cycle, its *handover*; the next one has been
 fetched and decoded, and its event count read, in the meantime. The rules:
 
-* The first handover of a phase is in cycle `FIRST_HANDOVER`; two handovers are at least
-  `HANDOVER_PERIOD` apart.
+* The first handover of a phase is in cycle ``first_handover``; two handovers are at least
+  ``period`` apart (`Latencies`).
 * ``MAC`` and ``EVT`` issue one row of one word per cycle, beginning in the cycle after the
-  handover. The accumulator word is written `ROW_LATENCY` cycles after its last row was issued. An
+  handover. The accumulator word is written ``row`` cycles after its last row was issued. An
   ``EVT`` without events issues nothing, or, if it clears, one row of payload 0 per word.
 * The following handover comes at the earliest in the cycle of the last issue, if that instruction
-  clears its accumulators, else `ACCUMULATE_GAP` later, so that what it adds to has been written.
+  clears its accumulators, else ``gap`` later, so that what it adds to has been written.
 * ``MAP`` loads its parameters, issues one neuron per cycle, and writes its states, then its output.
-* An instruction that waits, every ``MAP`` and whatever follows one, is handed over
-  `DRAIN` cycles after the last write before it. So is the end of the phase, in whose handover
-  cycle the sequencer is done; it accepts the next start one cycle later.
+* An instruction that waits, every ``MAP`` and whatever follows one, is handed over ``drain``
+  cycles after the last write before it. So is the end of the phase, in whose handover cycle the
+  sequencer is done; it accepts the next start one cycle later.
 
 Everything here takes event counts either as integers or as int64 arrays (one element per step),
 and gives integers or arrays accordingly.
@@ -26,29 +26,26 @@ and gives integers or arrays accordingly.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .instructions import Evt, Instruction, Mac, Map
 from .kernels.code import KernelCode
-from .kernels.pipeline import LANE_STEPS, RESCALE_STEPS, pipeline, stages_of
+from .kernels.pipeline import (
+    LANE_STEPS,
+    MULTIPLIER_LATENCY,
+    RESCALE_STEPS,
+    memory_latency,
+    pipeline,
+    stages_of,
+)
 from .machine import Machine
 
 Cycles = Any
 """An int, or an int64 array with one element per step."""
-
-FIRST_HANDOVER = 7
-HANDOVER_PERIOD = 4
-ROW_LATENCY = 11
-ACCUMULATE_GAP = 3
-DRAIN = 4
-
-MEMORY_LATENCY = 2
-"""A memory's own latch and its output register."""
-
-MAP_LOAD = 4
-"""Cycles from a ``MAP``'s handover to its first neuron, beside one per extension word."""
 
 MAP_EVENT = 1
 """Saturation of a payload."""
@@ -57,14 +54,76 @@ MAP_COUNT = 2
 """The count is written this many cycles after the last neuron's state."""
 
 
-def map_input_latency(machine: Machine) -> int:
-    """Cycles from a neuron's issue to its kernel: accumulator read, lane, shift and saturation."""
-    return MEMORY_LATENCY + stages_of(LANE_STEPS, machine) + stages_of(RESCALE_STEPS, machine)
+ADDRESS_STEPS = 3
+"""Operations from a value or event to the weights' address: choice, product, addition."""
 
 
-def map_value_latency(machine: Machine) -> int:
-    """Cycles from the states' write to the value's: shift and saturation."""
-    return stages_of(RESCALE_STEPS, machine)
+@dataclass(frozen=True)
+class Latencies:
+    """Clock cycles that things take on some machine.
+
+    Attributes
+    ----------
+    memory : int
+        From a memory's read address to its data.
+    fetch : int
+        From a change of the program counter to the cycle in which its word is taken.
+    period : int
+        From there until the instruction is decoded, and its event count read: handovers are at
+        least so far apart.
+    address : int
+        From a value or event to the weights' address.
+    row : int
+        From the issue of a word's last row to the write of its sum.
+    gap : int
+        From the last issue of one instruction to the handover of another that adds to what it
+        wrote.
+    drain : int
+        From a write to the handover of an instruction that waits for it.
+    map_input : int
+        From a neuron's issue to its kernel: accumulator read, lane, shift and saturation.
+    map_value : int
+        From the states' write to the value's: shift and saturation.
+    """
+
+    memory: int
+    fetch: int
+    period: int
+    address: int
+    row: int
+    gap: int
+    drain: int
+    map_input: int
+    map_value: int
+
+    @property
+    def first_handover(self) -> int:
+        """Cycle of the first handover of a phase."""
+        return self.fetch + self.period
+
+    @property
+    def map_load(self) -> int:
+        """From a ``MAP``'s handover to its first neuron, beside a cycle per extension word."""
+        return self.fetch + 1
+
+
+@cache
+def latencies(machine: Machine) -> Latencies:
+    """The latencies of `machine`."""
+    memory = memory_latency(machine)
+    address = stages_of(ADDRESS_STEPS, machine)
+    rescale = stages_of(RESCALE_STEPS, machine)
+    return Latencies(
+        memory=memory,
+        fetch=memory + 1,
+        period=memory + 2,
+        address=address,
+        row=memory + address + memory + MULTIPLIER_LATENCY + 1,
+        gap=memory + 1,
+        drain=memory + 2,
+        map_input=memory + stages_of(LANE_STEPS, machine) + rescale,
+        map_value=rescale,
+    )
 
 
 def map_extension_words(code: KernelCode) -> int:
@@ -72,11 +131,12 @@ def map_extension_words(code: KernelCode) -> int:
     return 1 + len(code.parameters) + len(code.tables)
 
 
-def accumulate_writes(handover: int, rows: int, words: int) -> np.ndarray:
+def accumulate_writes(machine: Machine, handover: int, rows: int, words: int) -> np.ndarray:
     """Cycles in which a ``MAC`` or ``EVT`` writes its accumulator words.
 
     Parameters
     ----------
+    machine : Machine
     handover : int
         As `PhaseClock.hand_over` returned it.
     rows : int
@@ -90,7 +150,7 @@ def accumulate_writes(handover: int, rows: int, words: int) -> np.ndarray:
     """
     if rows == 0:
         return np.zeros(0, np.int64)
-    return handover + ROW_LATENCY + rows * np.arange(1, words + 1, dtype=np.int64)
+    return handover + latencies(machine).row + rows * np.arange(1, words + 1, dtype=np.int64)
 
 
 class MapTiming:
@@ -98,12 +158,12 @@ class MapTiming:
 
     def __init__(self, code: KernelCode, machine: Machine) -> None:
         self.depth = pipeline(code, machine).depth
-        self.first_issue = MAP_LOAD + map_extension_words(code)
-        self.state = self.first_issue + map_input_latency(machine) + self.depth
+        at = latencies(machine)
+        self.first_issue = at.map_load + map_extension_words(code)
+        self.state = self.first_issue + at.map_input + self.depth
         self.events = code.emits == "events"
-        value = map_value_latency(machine)
-        self.output = self.state + (MAP_EVENT if self.events else value)
-        self._last = MAP_COUNT if self.events else value
+        self.output = self.state + (MAP_EVENT if self.events else at.map_value)
+        self._last = MAP_COUNT if self.events else at.map_value
 
     def state_writes(self, handover: int, length: int) -> np.ndarray:
         """(length,) int64: cycle in which neuron i's states are written (all slots at once)."""
@@ -136,12 +196,13 @@ class PhaseClock:
     """
 
     def __init__(self, machine: Machine, kernels: Mapping[str, KernelCode]) -> None:
+        self._at = latencies(machine)
         self._map = {name: MapTiming(code, machine) for name, code in kernels.items()}
         self.restart()
 
     def restart(self) -> None:
         """Begin a new run of a phase."""
-        self._ready: Cycles = FIRST_HANDOVER  # the next instruction is decoded
+        self._ready: Cycles = self._at.first_handover  # the next instruction is decoded
         self._issued: Cycles | None = None  # last issue of the MAC or EVT before
         self._drained: Cycles = 0  # all writes so far have landed, and can be read
         self._after_map = False
@@ -167,18 +228,18 @@ class PhaseClock:
             handover = np.maximum(handover, self._drained)
         if self._issued is not None:
             adds = isinstance(instruction, (Mac, Evt)) and not instruction.clear
-            handover = np.maximum(handover, self._issued + (ACCUMULATE_GAP if adds else 0))
+            handover = np.maximum(handover, self._issued + (self._at.gap if adds else 0))
         if isinstance(instruction, Map):
             last = self._map[instruction.kernel].last_write(handover, instruction.length)
-            self._drained = last + DRAIN
+            self._drained = last + self._at.drain
             self._issued = None
         else:
             issue = issued_rows(instruction, count) * instruction.words
             self._issued = handover + issue
-            written = np.where(issue > 0, self._issued + ROW_LATENCY + DRAIN, 0)
+            written = np.where(issue > 0, self._issued + self._at.row + self._at.drain, 0)
             self._drained = np.maximum(self._drained, written)
         self._after_map = is_map
-        self._ready = handover + HANDOVER_PERIOD
+        self._ready = handover + self._at.period
         return _plain(handover)
 
     def finish(self) -> Cycles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -96,41 +96,17 @@ def multiply(m: Module, a: Value, b: Value, machine: Machine, name: str) -> Valu
     return result
 
 
-def rounding_constant(m: Module, amount: Value, bits: int, name: str) -> Signal:
-    """Half of the last place of a right shift by `amount` (0 for no shift), one cycle later.
+def shift_right(steps: Steps, value: Value, amount: Value, name: str) -> Signal:
+    """`value` shifted to the right by `amount`, rounded: three operations.
 
-    `bits` is the width of the number to be shifted; amounts up to ``bits + 1`` are meant.
+    The number is shifted with one bit more behind the point, on which 1 is added at the end; that
+    is the same as adding half before the shift. `amount` stands still.
     """
-    half = Signal(unsigned(bits + 1), name=name)
-    m.d.sync += half.eq(Mux(amount == 0, 0, Const(1, 1) << (amount - 1)[:SHIFT_BITS]))
-    return half
-
-
-def shift_right(steps: Steps, value: Value, amount: Value, half: Value, name: str) -> Signal:
-    """``(value + half) >> amount`` in three operations; `amount` and `half` stand still."""
-    bits = len(value) + 2
-    (total,) = steps.after({f"{name}_rounded": (value + half)[:bits].as_signed()})
-    (fine,) = steps.after({f"{name}_fine": total >> amount[:3]})
-    (coarse,) = steps.after({f"{name}_coarse": fine >> (amount[3:] << 3)})
-    return coarse
-
-
-def _shift_left(value: Value, amount: Value, steps: range) -> tuple[Value, Value]:
-    """Shift by the bits `steps` of `amount`: result of the same width, and overflow."""
-    overflow: Value = Const(0, 1)
-    bits = len(value)
-    value = value.as_unsigned()
-    for step in steps:
-        by = 1 << step
-        if by >= bits:
-            lost, moved = value.any(), Const(0, bits)
-        else:
-            top = value[bits - 1 - by :]
-            lost = top.any() & ~top.all()
-            moved = Cat(Const(0, by), value[: bits - by])
-        overflow = overflow | (amount[step] & lost)
-        value = Mux(amount[step], moved, value)
-    return value, overflow
+    longer = Cat(Const(0, 1), value).as_signed()
+    (coarse,) = steps.after({f"{name}_coarse": longer >> (amount[3:] << 3)})
+    (fine,) = steps.after({f"{name}_fine": coarse >> amount[:3]})
+    (rounded,) = steps.after({f"{name}_rounded": ((fine + 1) >> 1)[: len(value)].as_signed()})
+    return rounded
 
 
 class Rescale(wiring.Component):
@@ -173,34 +149,53 @@ class Rescale(wiring.Component):
         """The component as an Amaranth module."""
         m = Module()
         steps = Steps(m, self.machine, RESCALE_STEPS)
-        half = rounding_constant(m, self.right, len(self.x), "half")
-        shifted = shift_right(steps, self.x, self.right, half, "right")
-        fitted, beyond = self._limit(shifted)
-        value, overflow, negative = steps.after(
-            {"fitted": fitted, "beyond": beyond, "negative": shifted < 0}
+        # With one bit more behind the point, on which 1 is added at the end, as in `shift_right`.
+        wide = Signal(1 + max(len(self.x), len(self.y)), name="wide")
+        m.d.comb += wide.eq(Cat(Const(0, 1), self.x).as_signed())
+        # One shifter for both directions: to the left it works on the reversed number.
+        leftwards = register(m, self.left != 0, "leftwards")
+        amount = register(m, self.left | self.right, "amount")
+        sign, fill = wide[-1], wide[-1] & ~leftwards
+        value = Mux(leftwards, wide[::-1], wide)
+        value, lost = _shift(value, amount, range(3), fill, sign)
+        value, lost, sign, fill = steps.after(
+            {"fine": value, "fine_lost": lost, "fine_sign": sign, "fine_fill": fill}
         )
-        for stage, bits in enumerate((range(3), range(3, SHIFT_BITS))):
-            moved, lost = _shift_left(value, self.left, bits)
-            value, overflow, negative = steps.after(
-                {
-                    f"left_{stage}": moved.as_signed(),
-                    f"overflow_{stage}": overflow | lost,
-                    f"negative_{stage}": negative,
-                }
-            )
-        fitted, beyond = self._limit(value)
-        extreme = Mux(negative, self.low, self.high)
+        value, also_lost = _shift(value, amount, range(3, SHIFT_BITS), fill, sign)
+        value = Mux(leftwards, value[::-1], value)
+        lost = leftwards & (lost | also_lost | (value[-1] != sign))
+        value, lost, sign = steps.after({"coarse": value, "coarse_lost": lost, "coarse_sign": sign})
+        value, lost, sign = steps.after(
+            {"rounded": (value.as_signed() + 1) >> 1, "lost": lost, "sign": sign}
+        )
+        above, below, value = steps.after(
+            {
+                "above": Mux(lost, ~sign, value > self.high),
+                "below": Mux(lost, sign, value < self.low),
+                "inside": value[: len(self.y)],
+            }
+        )
         limited, y = steps.after(
-            {"limited_y": overflow | beyond, "limit": Mux(overflow, extreme, fitted)}
+            {
+                "beyond": above | below,
+                "fitted": Mux(above, self.high, Mux(below, self.low, value.as_signed())),
+            }
         )
         m.d.comb += [self.limited.eq(limited), self.y.eq(y)]
         return m
 
-    def _limit(self, value: Value) -> tuple[Value, Value]:
-        """`value` within the limits, and whether it was beyond."""
-        above, below = value > self.high, value < self.low
-        fitted = Mux(above, self.high, Mux(below, self.low, value))
-        return fitted[: len(self.y)].as_signed(), above | below
+
+def _shift(
+    value: Value, amount: Value, steps: range, fill: Value, sign: Value
+) -> tuple[Value, Value]:
+    """Shift right by the bits `steps` of `amount`; also whether bits unlike `sign` fell out."""
+    lost: Value = Const(0, 1)
+    bits = len(value)
+    for step in steps:
+        by = min(1 << step, bits)
+        lost = lost | (amount[step] & (value[:by] != sign.replicate(by)))
+        value = Mux(amount[step], Cat(value[by:], fill.replicate(by)), value)
+    return value, lost
 
 
 def divide(m: Module, a: Value, b: Value, n: int, machine: Machine, name: str) -> Signal:
@@ -221,10 +216,11 @@ def divide(m: Module, a: Value, b: Value, n: int, machine: Machine, name: str) -
     quotient: Value = Const(0, 0)
     for step in range(n + 1):
         doubled = Cat(Const(0, 1), rest)
-        fits = doubled >= divisor
+        difference = (doubled - divisor)[: bits + 2]
+        fits = ~difference[-1]
         rest, quotient, divisor, zero, one = steps.after(
             {
-                f"{name}_rest_{step}": Mux(fits, doubled - divisor, doubled)[:bits],
+                f"{name}_rest_{step}": Mux(fits, difference, doubled)[:bits],
                 f"{name}_quotient_{step}": Cat(fits, quotient),
                 f"{name}_divisor_{step}": divisor,
                 f"{name}_zero_{step}": zero,

@@ -7,13 +7,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..compiler.encoding import bits_for
+from ..compiler.kernels.pipeline import memory_latency
 from ..compiler.shape import Shape
 from .arithmetic import delay
 from .host import HOST_SIGNALS, HostBus, memory_table, pass_on, selected
 from .lanes import Lanes
 from .mapper import Mapper, lane_latency
 from .operands import Operands, WritePort
-from .primitives import READ_LATENCY, add_memory
+from .primitives import add_memory
 from .sequencer import Sequencer
 
 
@@ -93,6 +94,7 @@ class Core(wiring.Component):
             ),
             read_address=Mux(host.idle, host.address[:bits], sequencer.fetch_address),
             read_data=sequencer.fetch_word,
+            latency=memory_latency(self.shape.machine),
         )
         connect(m, sequencer.token, operands.token, lanes.token)
         connect(m, sequencer.map, mapper.fields)
@@ -127,7 +129,7 @@ class Core(wiring.Component):
         shape = self.shape
         machine = shape.machine
         lane_bits = machine.lanes.bit_length() - 1
-        lane = delay(m, self.address[:lane_bits], READ_LATENCY, "lane")
+        lane = delay(m, self.address[:lane_bits], memory_latency(machine), "lane")
         weights = Array(
             self.lanes.weight_q.word_select(n, machine.weight_bits) for n in range(machine.lanes)
         )

@@ -4,7 +4,8 @@
 // Block RAMs side by side, and above each other where that takes fewer of them. Port A writes,
 // port B reads through its output register.
 module spikeloom_memory #(
-  parameter DEPTH = 2, parameter WIDTH = 1, parameter ADDRESS = 1, parameter SHARED = 0
+  parameter DEPTH = 2, parameter WIDTH = 1, parameter ADDRESS = 1, parameter SHARED = 0,
+  parameter LATENCY = 2
 ) (
   input clk,
   input write_enable,
@@ -36,7 +37,7 @@ module spikeloom_memory #(
     for (row = 0; row < ROWS; row = row + 1) begin : row_of
       wire here = write_enable && (ROWS == 1 || (to >> ROW_ADDRESS) == row);
       for (column = 0; column < COLUMNS; column = column + 1) begin : column_of
-        spikeloom_block #(.BITS(BITS), .ADDRESS(ROW_ADDRESS)) block (
+        spikeloom_block #(.BITS(BITS), .ADDRESS(ROW_ADDRESS), .LATENCY(LATENCY)) block (
           .clk(clk), .write_enable(here),
           .write_address(to[ROW_ADDRESS-1:0]),
           .write_data(data[column*BITS +: BITS]),
@@ -54,13 +55,15 @@ module spikeloom_memory #(
         chosen <= from >> ROW_ADDRESS;
         chosen_late <= chosen;
       end
-      assign read_data = rows[chosen_late*PADDED +: WIDTH];
+      assign read_data = rows[(LATENCY == 1 ? chosen : chosen_late)*PADDED +: WIDTH];
     end
   endgenerate
 endmodule
 
 // One block RAM. Words of 18 bits have byte enables in the two lowest address bits.
-module spikeloom_block #(parameter BITS = 18, parameter ADDRESS = 10) (
+module spikeloom_block #(
+  parameter BITS = 18, parameter ADDRESS = 10, parameter LATENCY = 2
+) (
   input clk,
   input write_enable,
   input [ADDRESS-1:0] write_address,
@@ -86,7 +89,7 @@ module spikeloom_block #(parameter BITS = 18, parameter ADDRESS = 10) (
 
   DP16KD #(
     .DATA_WIDTH_A(BITS), .DATA_WIDTH_B(BITS),
-    .REGMODE_A("NOREG"), .REGMODE_B("OUTREG"),
+    .REGMODE_A("NOREG"), .REGMODE_B(LATENCY == 1 ? "NOREG" : "OUTREG"),
     .WRITEMODE_A("NORMAL"), .WRITEMODE_B("NORMAL"),
     .RESETMODE("SYNC"), .ASYNC_RESET_RELEASE("SYNC"),
     .CSDECODE_A("0b000"), .CSDECODE_B("0b000"),

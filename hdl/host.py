@@ -10,10 +10,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from ..compiler.encoding import MemoryInfo, bits_for, memories
-from ..compiler.kernels.pipeline import LANE_STEPS, stages_of
+from ..compiler.kernels.pipeline import LANE_STEPS, memory_latency, stages_of
 from ..compiler.machine import Machine
 from ..compiler.shape import Shape
-from ..compiler.timing import MEMORY_LATENCY, map_extension_words
+from ..compiler.timing import map_extension_words
 
 READ_CYCLES = 5
 """The most cycles that `read_cycles` gives for any machine."""
@@ -40,7 +40,7 @@ def extension_words(shape: Shape) -> int:
 
 def read_cycles(machine: Machine) -> int:
     """Cycles from a bus address to the element on the core's `host_q`."""
-    return MEMORY_LATENCY + stages_of(LANE_STEPS, machine) + 1
+    return memory_latency(machine) + stages_of(LANE_STEPS, machine) + 1
 
 
 class HostBus(wiring.Signature):

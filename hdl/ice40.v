@@ -3,15 +3,17 @@
 // Small block RAMs, which synthesis infers well; a large memory whose ports are never used in the
 // same cycle goes into the single-port RAMs.
 module spikeloom_memory #(
-  parameter DEPTH = 2, parameter WIDTH = 1, parameter ADDRESS = 1, parameter SHARED = 0
+  parameter DEPTH = 2, parameter WIDTH = 1, parameter ADDRESS = 1, parameter SHARED = 0,
+  parameter LATENCY = 2
 ) (
   input clk,
   input write_enable,
   input [ADDRESS-1:0] write_address,
   input [WIDTH-1:0] write_data,
   input [ADDRESS-1:0] read_address,
-  output reg [WIDTH-1:0] read_data
+  output [WIDTH-1:0] read_data
 );
+  reg [WIDTH-1:0] register;
   generate
     if (SHARED && DEPTH > 2048 && DEPTH <= 16384) begin : large
       localparam COLUMNS = (WIDTH + 15) / 16;
@@ -25,15 +27,17 @@ module spikeloom_memory #(
           .DATAIN(data[column*16 +: 16]), .DATAOUT(latch[column*16 +: 16])
         );
       end
-      always @(posedge clk) read_data <= latch[WIDTH-1:0];
+      always @(posedge clk) register <= latch[WIDTH-1:0];
+      assign read_data = LATENCY == 1 ? latch[WIDTH-1:0] : register;
     end else begin : small
       (* no_rw_check, ram_style = "block" *) reg [WIDTH-1:0] content [0:DEPTH-1];
       reg [WIDTH-1:0] latch;
       always @(posedge clk) begin
         if (write_enable) content[write_address] <= write_data;
         latch <= content[read_address];
-        read_data <= latch;
+        register <= latch;
       end
+      assign read_data = LATENCY == 1 ? latch : register;
     end
   endgenerate
 endmodule

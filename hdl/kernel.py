@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -9,17 +11,46 @@ from amaranth.lib.wiring import In, Out
 from ..compiler.encoding import SHIFT_BITS, Encoding, bits_for, parameter_width, table_words
 from ..compiler.kernels.code import KernelCode, Op, signed_bits
 from ..compiler.kernels.pipeline import (
-    SHIFT_STEPS,
     STATIC,
-    TABLE_LATENCY,
     WIRES,
+    memory_latency,
+    multiplier_chunks,
     operands,
     pipeline,
 )
+from ..compiler.machine import Machine
 from ..compiler.shape import Shape
-from .arithmetic import Steps, delay, divide, multiply, register, rounding_constant, shift_right
+from .arithmetic import delay, divide, multiply, register
 from .host import HostBus, extension_words, memory_number
 from .primitives import add_memory
+
+
+@dataclass(frozen=True)
+class ScaleUse:
+    """What a ``scale`` operation needs of a `Scaler`.
+
+    Attributes
+    ----------
+    number : int
+        Counts the kernel's ``scale`` operations.
+    x_bits, y_bits : int
+    machine : Machine
+    """
+
+    number: int
+    x_bits: int
+    y_bits: int
+    machine: Machine
+
+    @property
+    def name(self) -> str:
+        """Beginning of its ports' names."""
+        return f"scale_{self.number}"
+
+    @property
+    def kind(self) -> int:
+        """Those of the same kind take equally long."""
+        return multiplier_chunks(self.x_bits, self.machine)
 
 
 class KernelPipeline(wiring.Component):
@@ -46,6 +77,8 @@ class KernelPipeline(wiring.Component):
     output : signed, out
     saturations : unsigned, out
         ``sat`` operations that limited something in this cycle, for whichever neuron.
+    scale_N_x, scale_N_mantissa, scale_N_shift : out; scale_N_y : in
+        A `Scaler` of `scales[N]`, for the kernel's use while it runs.
     host : HostBus, in
     table_NAME : signed, out
         What the host reads of each table.
@@ -56,6 +89,12 @@ class KernelPipeline(wiring.Component):
         self.encoding = Encoding(shape)
         self.stages = pipeline(code, shape.machine)
         self.sats = [n for n, op in enumerate(code.ops) if op.kind == "sat"]
+        self.scales = {
+            n: ScaleUse(k, code.ops[operands(op)[0]].bits, op.bits, shape.machine)
+            for k, (n, op) in enumerate(
+                (n, op) for n, op in enumerate(code.ops) if op.kind == "scale"
+            )
+        }
         state_bits = shape.machine.state_bits
         members = {
             "valid": In(1),
@@ -73,6 +112,11 @@ class KernelPipeline(wiring.Component):
         for k in range(len(code.states)):
             members[f"state_{k}"] = In(signed(state_bits))
             members[f"next_{k}"] = Out(signed(state_bits))
+        for use in self.scales.values():
+            members[f"{use.name}_x"] = Out(signed(use.x_bits))
+            members[f"{use.name}_mantissa"] = Out(signed(shape.machine.parameter_bits))
+            members[f"{use.name}_shift"] = Out(SHIFT_BITS)
+            members[f"{use.name}_y"] = In(signed(use.y_bits))
         for t in code.tables:
             members[f"table_{t.name}"] = Out(signed(signed_bits(t.lo, t.hi)))
         super().__init__(members)
@@ -183,16 +227,17 @@ class KernelPipeline(wiring.Component):
                 return multiply(m, x[0], x[1], machine, name)
             case "scale":
                 mantissa, shift = self._scaled[str(op.args[1])]
-                product = multiply(m, x[0], mantissa, machine, name)
-                most = len(product) + 1  # more than this shifts out every bit alike
-                amount = register(m, Mux(shift > most, most, shift)[:SHIFT_BITS], f"{name}_shift")
-                half = rounding_constant(m, amount, len(product), f"{name}_half")
-                steps = Steps(m, machine, SHIFT_STEPS)
-                return shift_right(steps, product, amount, half, name)
+                unit = self.scales[number].name
+                m.d.comb += [
+                    getattr(self, f"{unit}_x").eq(x[0]),
+                    getattr(self, f"{unit}_mantissa").eq(mantissa),
+                    getattr(self, f"{unit}_shift").eq(shift),
+                ]
+                return getattr(self, f"{unit}_y")  # type: ignore[no-any-return]
             case "divide":
                 return divide(m, x[0], x[1], int(op.args[2]), machine, name)
             case "table":
-                wait = self.stages.stages[number] - start - TABLE_LATENCY
+                wait = self.stages.stages[number] - start - memory_latency(machine)
                 return self._table(m, x[0], str(op.args[1]), wait, name)
         return _combine(op, x)
 
@@ -216,6 +261,7 @@ class KernelPipeline(wiring.Component):
             write=(host.write & here, host.address[: len(address)], host.data[: len(entry)]),
             read_address=Mux(host.idle, host.address[: len(address)], address),
             read_data=entry,
+            latency=memory_latency(self.shape.machine),
         )
         if table not in self._read_back:
             self._read_back.add(table)

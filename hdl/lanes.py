@@ -1,7 +1,7 @@
 """The lanes: weight memories, multipliers and accumulators, one of each per lane.
 
-Stages, counted from a token's issue: 3 operand and event index, 4 index times pitch, 5 weight
-address, 7 weight, 10 product, 11 accumulator register and write.
+A row's token finds its operand and event, the address of its weights, the weights, the products;
+`Latencies.row` cycles after its issue they have been added, and the last row's sum is written.
 """
 
 from __future__ import annotations
@@ -11,19 +11,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import Encoding, bits_for
-from ..compiler.kernels.pipeline import MULTIPLIER_LATENCY
 from ..compiler.shape import Shape
-from ..compiler.timing import ROW_LATENCY
-from .arithmetic import delay, register
+from ..compiler.timing import ADDRESS_STEPS, latencies
+from .arithmetic import Steps, delay
 from .host import HostBus, selected
 from .issue import Token
-from .operands import X_LATENCY, WritePort
-from .primitives import READ_LATENCY, add_memory, add_multiplier
-
-WEIGHT_ADDRESS = X_LATENCY + 2
-PRODUCT = WEIGHT_ADDRESS + READ_LATENCY + MULTIPLIER_LATENCY
-
-assert PRODUCT + 1 == ROW_LATENCY
+from .operands import WritePort
+from .primitives import add_memory, add_multiplier
 
 
 class Lanes(wiring.Component):
@@ -38,11 +32,11 @@ class Lanes(wiring.Component):
     host : HostBus, in
     token : Token, in
     x, index : in
-        `X_LATENCY` cycles after the token.
+        From the operands.
     map_reads : bool, in; map_address : unsigned, in
         The mapper reads accumulators.
     word : unsigned, out
-        The accumulator word read, `READ_LATENCY` cycles after its address.
+        The accumulator word read, a memory's latency after its address.
     did_accumulator : WritePort, out
         What is written.
     weight_q : unsigned, out
@@ -75,20 +69,26 @@ class Lanes(wiring.Component):
         host_word = host.address[lane_bits:]
         weight_bits = bits_for(self.shape.weight_words)
 
-        # Address of the weights: for events, the row times the rows' pitch is added.
-        pitch = delay(m, token.words, X_LATENCY, "pitch")
-        row = (self.index[:weight_bits] * pitch)[:weight_bits]
-        offset = register(m, row, "offset")
-        base = delay(m, token.weights, X_LATENCY + 1, "weights")
-        address = Signal(weight_bits)
-        m.d.sync += address.eq(base + offset)
+        at = latencies(machine)
 
-        x = delay(m, self.x, WEIGHT_ADDRESS + READ_LATENCY - X_LATENCY, "x")
-        first = delay(m, token.first, PRODUCT, "first")
-        clear = delay(m, token.clear, PRODUCT, "clear")
-        done = delay(m, token.valid & token.last, ROW_LATENCY, "done")
-        prior_address = delay(m, token.target, PRODUCT - READ_LATENCY, "target")
-        target = delay(m, prior_address, ROW_LATENCY - PRODUCT + READ_LATENCY, "target_late")
+        # Operand, row times the rows' pitch (0 for a MAC), address of the weights.
+        steps = Steps(m, machine, ADDRESS_STEPS)
+        pitch = delay(m, token.words, at.memory, "pitch")
+        base = delay(m, token.weights, at.memory, "weights")
+        x, index, pitch, base = steps.after(
+            {"x": self.x, "row": self.index, "row_pitch": pitch, "base": base}
+        )
+        offset = (index[:weight_bits] * pitch)[:weight_bits]
+        x, offset, base = steps.after({"x_offset": x, "offset": offset, "base_offset": base})
+        x, address = steps.after({"x_address": x, "address": (base + offset)[:weight_bits]})
+        x = delay(m, x, at.memory, "x_weight")
+
+        product_at = at.row - 1
+        first = delay(m, token.first, product_at, "first")
+        clear = delay(m, token.clear, product_at, "clear")
+        done = delay(m, token.valid & token.last, at.row, "done")
+        prior_address = delay(m, token.target, product_at - at.memory, "target")
+        target = delay(m, prior_address, at.row - product_at + at.memory, "target_late")
 
         sums: list[Value] = []
         for lane in range(machine.lanes):
@@ -109,6 +109,7 @@ class Lanes(wiring.Component):
                 ),
                 read_address=Mux(host.idle, host_word[:weight_bits], address),
                 read_data=weight,
+                latency=at.memory,
                 shared=True,
             )
             add_multiplier(m, f"multiplier_{lane}", weight, x.as_signed(), product)
@@ -135,5 +136,6 @@ class Lanes(wiring.Component):
                 host.idle, host_word, Mux(self.map_reads, self.map_address, prior_address)
             ),
             read_data=self.word,
+            latency=at.memory,
         )
         return m

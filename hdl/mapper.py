@@ -1,11 +1,13 @@
 """The mapper: streams a population through a kernel's pipeline, one neuron per clock cycle.
 
-`map_input_latency` after its issue a neuron's input has been read, scaled and limited, and enters
-the kernel together with its states. The kernel's depth later the next states are written; one cycle
-later an event, or `map_value_latency` later a value.
+``map_input`` cycles (`Latencies`) after its issue a neuron's input has been read, scaled and
+limited, and enters the kernel together with its states. The kernel's depth later the next states
+are written; one cycle later an event, or ``map_value`` later a value.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -13,25 +15,18 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import Encoding, bits_for, memories
 from ..compiler.kernels.code import signed_bits
-from ..compiler.kernels.pipeline import LANE_STEPS, stages_of
+from ..compiler.kernels.pipeline import LANE_STEPS, memory_latency, stages_of
 from ..compiler.machine import Machine
 from ..compiler.shape import SATURATION_BITS, Shape
-from ..compiler.timing import (
-    DRAIN,
-    MAP_COUNT,
-    MAP_EVENT,
-    MEMORY_LATENCY,
-    map_input_latency,
-    map_value_latency,
-)
+from ..compiler.timing import MAP_COUNT, MAP_EVENT, latencies
 from .arithmetic import Rescale, Steps, delay, register
 from .host import HostBus, extension_words, pass_on, selected
-from .kernel import KernelPipeline
+from .kernel import KernelPipeline, ScaleUse
 from .operands import WritePort
-from .primitives import READ_LATENCY, add_memory
+from .primitives import add_memory
+from .scaler import Scaler
 from .sequencer import MapFields
 
-assert READ_LATENCY == MEMORY_LATENCY
 assert MAP_EVENT == 1 and MAP_COUNT == MAP_EVENT + 1
 
 
@@ -54,7 +49,7 @@ class Mapper(wiring.Component):
     begin, go, load : bool, in; load_index, load_word : in
         From the sequencer.
     end : bool, out
-        ``DRAIN - 1`` cycles after the last write.
+        ``drain - 1`` cycles after the last write.
     reads : bool, out; address : unsigned, out; word : unsigned, in
         Accumulators.
     element : signed, out
@@ -119,10 +114,10 @@ class Mapper(wiring.Component):
             scale_in.low.eq(_choose(kernel, [Const(p.lo, signed(in_bits)) for p in inputs])),
             scale_in.high.eq(_choose(kernel, [Const(p.hi, signed(in_bits)) for p in inputs])),
         ]
-        latency = map_input_latency(machine)
-        enters = delay(m, valid, latency, "enters")
-        enters_last = delay(m, last, latency, "enters_last")
-        reads_state = delay(m, valid, latency - READ_LATENCY, "reads_state")
+        at = latencies(machine)
+        enters = delay(m, valid, at.map_input, "enters")
+        enters_last = delay(m, last, at.map_input, "enters_last")
+        reads_state = delay(m, valid, at.map_input - at.memory, "reads_state")
 
         pipelines = []
         for number, code in enumerate(shape.kernels):
@@ -142,6 +137,7 @@ class Mapper(wiring.Component):
                 data = getattr(p, f"table_{t.name}")
                 m.d.comb += self.memory_q[f"{code.name}.{t.name}"].eq(data)
 
+        self._scalers(m, pipelines)
         self._states(m, pipelines, reads_state)
         limits = self._outputs(m, pipelines)
         limits.append(scale_in.limited & enters)
@@ -180,12 +176,12 @@ class Mapper(wiring.Component):
             m.d.comb += self.element.eq(delay(m, self.word, lane_latency(machine), "element"))
             return self.element
         turn = Signal(lane_bits)
-        word_here = delay(m, valid, READ_LATENCY, "word_here")
+        word_here = delay(m, valid, memory_latency(machine), "word_here")
         with m.If(self.begin):
             m.d.sync += turn.eq(0)
         with m.Elif(word_here):
             m.d.sync += turn.eq(turn + 1)
-        wanted = delay(m, self.host.address[:lane_bits], READ_LATENCY, "wanted")
+        wanted = delay(m, self.host.address[:lane_bits], memory_latency(machine), "wanted")
         lane = Mux(self.host.idle, wanted, turn)
         near = (lane_bits + 1) // 2
         bits = machine.accumulator_bits
@@ -246,7 +242,29 @@ class Mapper(wiring.Component):
                 write=(did.enable, did.address, did.data),
                 read_address=Mux(host.idle, host.address[:address_bits], read_address),
                 read_data=data,
+                latency=memory_latency(self.shape.machine),
             )
+
+    def _scalers(self, m: Module, pipelines: list[KernelPipeline]) -> None:
+        """Units that multiply with scaled parameters: each serves whichever kernel runs."""
+        users: dict[tuple[int, int], list[tuple[Value, KernelPipeline, ScaleUse]]] = {}
+        for number, p in enumerate(pipelines):
+            seen: Counter[int] = Counter()
+            for use in p.scales.values():
+                key = use.kind, seen[use.kind]
+                seen[use.kind] += 1
+                users.setdefault(key, []).append((self.fields.kernel == number, p, use))
+        for (kind, copy), uses in users.items():
+            x_bits = max(use.x_bits for _, _, use in uses)
+            unit = Scaler(self.shape.machine, x_bits, max(use.y_bits for _, _, use in uses))
+            m.submodules[f"scaler_{kind}_{copy}"] = unit
+            for port in ("x", "mantissa", "shift"):
+                target = getattr(unit, port)
+                sources = [(runs, getattr(p, f"{use.name}_{port}")) for runs, p, use in uses]
+                value = sources[0][1] if len(uses) == 1 else _merge(sources, len(target))[1]
+                m.d.comb += target.eq(value)
+            for _, p, use in uses:
+                m.d.comb += getattr(p, f"{use.name}_y").eq(unit.y)
 
     def _outputs(self, m: Module, pipelines: list[KernelPipeline]) -> list[Value]:
         """Events, values and the end; returns the flags of what was limited."""
@@ -300,7 +318,7 @@ class Mapper(wiring.Component):
             self.write_count.address.eq(self.fields.list),
             self.write_count.data.eq(count),
         ]
-        return delay(m, finish, DRAIN - 1, "event_end"), limited
+        return delay(m, finish, latencies(self.shape.machine).drain - 1, "event_end"), limited
 
     def _values(self, m: Module, pipelines: list[KernelPipeline]) -> tuple[Value, Value]:
         """Scale and store every output."""
@@ -316,8 +334,8 @@ class Mapper(wiring.Component):
             scale.low.eq(-(1 << (bits - 1))),
             scale.high.eq((1 << (bits - 1)) - 1),
         ]
-        latency = map_value_latency(self.shape.machine)
-        here = delay(m, leaves, latency, "value_here")
+        at = latencies(self.shape.machine)
+        here = delay(m, leaves, at.map_value, "value_here")
         address = Signal(len(self.write_value.address))
         with m.If(self.go):
             m.d.sync += address.eq(self.fields.target)
@@ -328,25 +346,24 @@ class Mapper(wiring.Component):
             self.write_value.address.eq(address),
             self.write_value.data.eq(scale.y),
         ]
-        end = delay(m, last & leaves, latency + DRAIN - 1, "value_end")
+        end = delay(m, last & leaves, at.map_value + at.drain - 1, "value_end")
         return end, scale.limited & here
 
     def _saturations(self, m: Module, flags: list[Value]) -> None:
         """Add what was limited during a ``MAP`` to its population's counter.
 
-        The last flag comes with the last write, is in `now` one cycle later, in `counted` two and
-        in `total` three cycles later: just in time for the end.
+        The last flag comes with the last write, is in `now` one cycle later and in `counted` two
+        cycles later: in time for the end.
         """
         host = self.host
         now = Signal(range(sum((1 << len(f)) - 1 for f in flags) + 1))
         counted = Signal(SATURATION_BITS)
-        total = Signal(SATURATION_BITS)
         before = self.memory_q["saturation"]
         m.d.sync += [
             now.eq(sum(flags, Const(0, 1))),
             counted.eq(Mux(self.begin, 0, counted + now)),
-            total.eq(before + counted),
         ]
+        total = (before + counted)[:SATURATION_BITS]
         address_bits = len(self.population)
         by_host = host.write & selected(host, self.shape, "saturation")
         add_memory(
@@ -360,6 +377,7 @@ class Mapper(wiring.Component):
             ),
             read_address=Mux(host.idle, host.address[:address_bits], self.population),
             read_data=before,
+            latency=memory_latency(self.shape.machine),
         )
 
 

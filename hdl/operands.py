@@ -7,14 +7,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import Encoding, bits_for
+from ..compiler.kernels.pipeline import memory_latency
 from ..compiler.shape import Shape
 from .arithmetic import delay
 from .host import HostBus, selected
 from .issue import Token
-from .primitives import READ_LATENCY, add_memory
-
-X_LATENCY = READ_LATENCY + 1
-"""Cycles from a token to its operand."""
+from .primitives import add_memory
 
 
 class WritePort(wiring.Signature):
@@ -36,7 +34,7 @@ class Operands(wiring.Component):
     host : HostBus, in
     token : Token, in
     x : signed(value_bits), out
-        The value or payload of the row, `X_LATENCY` cycles after its token.
+        The value or payload of the row, a memory's latency after its token; not registered.
     index : unsigned, out
         The event's index, at the same time.
     list : unsigned, in; count : unsigned, out
@@ -100,15 +98,16 @@ class Operands(wiring.Component):
                 write=(did.enable, did.address, did.data),
                 read_address=Mux(host.idle, host.address[:bits], address[:bits]),
                 read_data=data,
+                latency=memory_latency(machine),
             )
-        event = delay(m, token.event, READ_LATENCY, "event")
-        zero = delay(m, token.zero, READ_LATENCY, "zero")
+        latency = memory_latency(machine)
+        event = delay(m, token.event, latency, "event")
+        zero = delay(m, token.zero, latency, "zero")
         payload = Mux(zero, 0, self.event_q[: machine.value_bits])
-        x = Signal(machine.value_bits)
-        m.d.sync += [
-            x.eq(Mux(event, payload, self.value_q)),
+        m.d.comb += [
+            self.x.eq(Mux(event, payload, self.value_q)),
             # No event, no row: what is added to the weights' address is 0 for a MAC.
             self.index.eq(Mux(event, self.event_q[machine.value_bits :], 0)),
+            self.count.eq(self.count_q),
         ]
-        m.d.comb += [self.x.eq(x), self.count.eq(self.count_q)]
         return m

@@ -1,24 +1,26 @@
 // Memory and multiplier as every simulator and synthesiser understands them.
 
-// One write port, one read port, registered output. What a read of a word that is being written
+// One write port, one read port; data LATENCY (1 or 2) cycles after its address. What a read of a word that is being written
 // gives is undefined; the loom never uses it. A SHARED one is never read while it is written.
 module spikeloom_memory #(
-  parameter DEPTH = 2, parameter WIDTH = 1, parameter ADDRESS = 1, parameter SHARED = 0
+  parameter DEPTH = 2, parameter WIDTH = 1, parameter ADDRESS = 1, parameter SHARED = 0,
+  parameter LATENCY = 2
 ) (
   input clk,
   input write_enable,
   input [ADDRESS-1:0] write_address,
   input [WIDTH-1:0] write_data,
   input [ADDRESS-1:0] read_address,
-  output reg [WIDTH-1:0] read_data
+  output [WIDTH-1:0] read_data
 );
   (* no_rw_check *) reg [WIDTH-1:0] content [0:DEPTH-1];
-  reg [WIDTH-1:0] latch;
+  reg [WIDTH-1:0] latch, register;
   always @(posedge clk) begin
     if (write_enable) content[write_address] <= write_data;
     latch <= content[read_address];
-    read_data <= latch;
+    register <= latch;
   end
+  assign read_data = LATENCY == 1 ? latch : register;
 endmodule
 
 // Signed product with input, pipeline and output registers.

@@ -14,7 +14,7 @@ from amaranth import ClockSignal, Instance, Module, Value
 from ..compiler.kernels.pipeline import MULTIPLIER_LATENCY
 
 READ_LATENCY = 2
-"""Cycles from a memory's read address to its data: the array's own latch and an output register."""
+"""Cycles from a memory's read address to its data: its own latch, and an output register."""
 
 FAMILIES = ("plain", "ecp5", "ice40")
 
@@ -34,6 +34,7 @@ def add_memory(
     write: tuple[Value, Value, Value],
     read_address: Value,
     read_data: Value,
+    latency: int = READ_LATENCY,
     shared: bool = False,
 ) -> None:
     """Put a memory of `depth` words, as wide as `read_data`, into module `m`.
@@ -46,7 +47,9 @@ def add_memory(
     depth : int
     write : (enable, address, data)
     read_address, read_data : Value
-        `read_data` follows `READ_LATENCY` cycles after the address.
+        `read_data` follows `latency` cycles after the address.
+    latency : int
+        1 or 2.
     shared : bool
         It is never read while it is written, so that a memory with a single port will do.
     """
@@ -58,6 +61,7 @@ def add_memory(
         p_WIDTH=len(read_data),
         p_ADDRESS=bits,
         p_SHARED=int(shared),
+        p_LATENCY=latency,
         i_clk=ClockSignal(),
         i_write_enable=enable,
         i_write_address=Value.cast(write_address)[:bits],

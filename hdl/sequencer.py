@@ -12,24 +12,11 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..compiler.encoding import END, EVT, MAP, Encoding, bits_for
 from ..compiler.shape import Shape
-from ..compiler.timing import (
-    ACCUMULATE_GAP,
-    DRAIN,
-    FIRST_HANDOVER,
-    HANDOVER_PERIOD,
-    MAP_LOAD,
-    ROW_LATENCY,
-    map_extension_words,
-)
+from ..compiler.timing import latencies, map_extension_words
 from .arithmetic import register
 from .host import extension_words
 from .issue import Issuer, Token
 
-FETCH = 3
-"""Cycles from a change of the program counter to the cycle in which its word is taken."""
-
-assert FIRST_HANDOVER == FETCH + HANDOVER_PERIOD
-assert MAP_LOAD == FETCH + 1
 MAP_FIELDS = ("source", "target", "state", "length", "kernel", "list")
 
 
@@ -53,7 +40,7 @@ class Sequencer(wiring.Component):
         Accepted if idle; `start_address` is the phase's first instruction word.
     idle : bool, out
     fetch_address : unsigned, out; fetch_word : unsigned, in
-        Instruction memory, `READ_LATENCY` cycles apart.
+        Instruction memory, a memory's latency apart.
     list : unsigned, out; count : unsigned, in
         Count memory, the same.
     token : Token, out
@@ -65,7 +52,7 @@ class Sequencer(wiring.Component):
     map_go : bool, out
         The first neuron is issued in the next cycle.
     map_end : bool, in
-        ``DRAIN - 1`` cycles after the last write of the ``MAP``.
+        ``drain - 1`` cycles after the last write of the ``MAP``.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -96,6 +83,7 @@ class Sequencer(wiring.Component):
         """The component as an Amaranth module."""
         m = Module()
         e = self.encoding
+        at = latencies(self.shape.machine)
         m.submodules.issuer = issuer = Issuer(e)
         connect(m, issuer.token, flipped(self.token))
 
@@ -119,14 +107,14 @@ class Sequencer(wiring.Component):
         m.d.comb += [issuer.begin.eq(multiply), issuer.word.eq(following)]
 
         in_flight: list[Value] = [issuer.running]
-        for n in range(1, ROW_LATENCY + DRAIN):
+        for n in range(1, at.row + at.drain):
             in_flight.append(register(m, in_flight[-1], f"in_flight_{n}"))
         map_active = Signal()
         drained = ~Cat(*in_flight).any()
         no_hazard = Mux(
             clear,
             ~issuer.running | issuer.finishing,
-            ~Cat(*in_flight[:ACCUMULATE_GAP]).any(),
+            ~Cat(*in_flight[: at.gap]).any(),
         )
         waits = head["wait"] | is_map | is_end
         may_start = Mux(waits, drained, no_hazard) & ~map_active
@@ -151,13 +139,14 @@ class Sequencer(wiring.Component):
     def _fetch(self, m: Module, following: Signal, handover: Value, multiply: Value) -> Value:
         """Program counter, extension words, and the age of what was fetched last.
 
-        The word at the program counter stands in `fetch_word` `FETCH` cycles after the counter
+        The word at the program counter stands in `fetch_word` ``fetch`` cycles after the counter
         changed. Taking it starts a period after which the instruction is decoded.
         """
+        at = latencies(self.shape.machine)
         take = Signal()
         started = self.start & self.idle
         settle: Value = started
-        for n in range(1, FETCH + 1):
+        for n in range(1, at.fetch + 1):
             settle = register(m, settle, f"settle_{n}")
 
         # A MAP's extension words follow one per cycle, then the next instruction.
@@ -172,7 +161,7 @@ class Sequencer(wiring.Component):
             m.d.sync += to_advance.eq(to_advance - 1)
 
         begun: Value = self.map_begin
-        for n in range(1, FETCH + 1):
+        for n in range(1, at.fetch + 1):
             begun = register(m, begun, f"begun_{n}")
         loading, index = Signal(), Signal.like(self.load_index)
         in_load = begun | loading
@@ -192,8 +181,8 @@ class Sequencer(wiring.Component):
         with m.Elif(take | advance):
             m.d.sync += counter.eq(counter + 1)
 
-        age = Signal(range(HANDOVER_PERIOD + 1))
-        ready = age == HANDOVER_PERIOD
+        age = Signal(range(at.period + 1))
+        ready = age == at.period
         with m.If(take):
             m.d.sync += [following.eq(self.fetch_word), age.eq(1)]
         with m.Elif(handover | started):

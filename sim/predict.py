@@ -53,7 +53,9 @@ class PredictingEngine(GoldenEngine):
         if isinstance(i, Map):
             self._predict_map(i, handover)
         elif isinstance(i, Mac | Evt):
-            cycles = accumulate_writes(handover, issued_rows(i, count), i.words)
+            cycles = accumulate_writes(
+                self.program.machine, handover, issued_rows(i, count), i.words
+            )
             words = i.target + np.arange(len(cycles))
             self._add("accumulator", cycles, words, self._accumulator[words])
 

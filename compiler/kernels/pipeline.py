@@ -20,17 +20,17 @@ from .code import KernelCode, Op
 MULTIPLIER_LATENCY = 3
 """Input, pipeline and output register of a hardware multiplier."""
 
-TABLE_LATENCY = 2
-"""A table's memory: its own latch, and its output register."""
+MEMORY_STEPS = 2
+"""A memory's own latch, and its output register where one has time for nothing else."""
 
 SHIFT_STEPS = 3
-"""Operations of a rounding shift by a variable amount: addition, and two halves of the shift."""
+"""Operations of a rounding shift by a variable amount: two halves of the shift, rounding."""
 
 DIVIDE_STEPS = 3
 """Operations of a division beside one per quotient bit: special cases, rounding bit, rounding."""
 
-RESCALE_STEPS = 7
-"""Operations that scale by a power of two: right shift, limit, left shift in two halves, limit."""
+RESCALE_STEPS = 5
+"""Operations that scale by a power of two: two halves of a shift, rounding, comparison, limit."""
 
 LANE_STEPS = 2
 """Operations that pick one lane's element out of a word."""
@@ -77,6 +77,11 @@ def multiplier_chunks(bits: int, machine: Machine) -> int:
 def stages_of(steps: int, machine: Machine) -> int:
     """Pipeline stages of so many simple operations one after the other."""
     return -(-steps // machine.operations_per_stage)
+
+
+def memory_latency(machine: Machine) -> int:
+    """Cycles from the read address of one of the loom's memories to its data."""
+    return stages_of(MEMORY_STEPS, machine)
 
 
 def multiply_latency(a_bits: int, b_bits: int, machine: Machine) -> int:
@@ -135,7 +140,7 @@ def pipeline(code: KernelCode, machine: Machine) -> Pipeline:
             at.append((stage + unit_latency(code, op, machine), 0))
         elif op.kind == "table":
             # The memory latches an address that is not ready too late in the cycle.
-            at.append((stage + (steps == most) + TABLE_LATENCY, 0))
+            at.append((stage + (steps == most) + memory_latency(machine), 0))
         else:
             at.append((stage, steps))
     outputs = (at[i] for i in (*code.next_state, code.emit))

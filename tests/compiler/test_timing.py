@@ -11,7 +11,7 @@ from spikeloom.compiler.timing import (
     PhaseClock,
     accumulate_writes,
     busy_cycles,
-    map_input_latency,
+    latencies,
     phase_cycles,
 )
 
@@ -73,7 +73,7 @@ def test_a_single_mac():
     clock = PhaseClock(MACHINE, {})
     assert clock.hand_over(mac(rows=3, words=2)) == 7
     # Issue in 8..13; the words leave 11 cycles after their last rows, 10 and 13.
-    assert accumulate_writes(7, 3, 2).tolist() == [21, 24]
+    assert accumulate_writes(MACHINE, 7, 3, 2).tolist() == [21, 24]
     assert clock.finish() == 24 + 4 + 1
 
 
@@ -100,9 +100,9 @@ def test_map_waits_and_is_waited_for():
     handover = clock.hand_over(run_map(10))
     assert handover == 7 + 2 + 11 + 4
     t = clock.map_timing("Sum")
-    assert t.state_writes(handover, 10)[[0, 9]].tolist() == [handover + 18, handover + 27]
-    assert t.output_writes(handover, 10)[-1] == handover + 34
-    assert clock.hand_over(mac(2, 1)) == handover + 34 + 4
+    assert t.state_writes(handover, 10)[[0, 9]].tolist() == [handover + 17, handover + 26]
+    assert t.output_writes(handover, 10)[-1] == handover + 32
+    assert clock.hand_over(mac(2, 1)) == handover + 32 + 4
 
 
 def test_arrays_of_counts_give_arrays_of_cycles():
@@ -125,5 +125,7 @@ def test_several_operations_in_a_stage_make_a_shorter_pipeline():
     p = pipeline(accumulator_kernel(), slow)
     assert p.steps == (0, 0, 1, 2)
     assert p.depth == 1
-    assert map_input_latency(MACHINE) == 2 + 2 + 7
-    assert map_input_latency(slow) == 2 + 1 + 4
+    assert latencies(MACHINE).map_input == 2 + 2 + 6
+    assert latencies(slow).map_input == 1 + 1 + 3
+    assert latencies(MACHINE).row == 11
+    assert latencies(slow).row == 1 + 2 + 1 + 3 + 1
