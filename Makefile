@@ -55,9 +55,11 @@ $(VENV)/core.stamp: pyproject.toml
 	mkdir -p $(VENV)/tree && ln -sfn ../.. $(VENV)/tree/spikeloom
 	touch $@
 
-# The native engine needs a C compiler: the system's, or Zig's from PyPI where there is none.
+# The native engine needs a C compiler: the system's, or Zig's from PyPI where there is none. Where
+# there is a C++ compiler, the demo also simulates the hardware.
 $(VENV)/demo.stamp: $(VENV)/core.stamp
 	command -v cc >/dev/null || $(RUN) -m pip install --quiet --disable-pip-version-check -e '.[zig]'
+	! command -v c++ >/dev/null || $(RUN) -m pip install --quiet --disable-pip-version-check -e '.[rtl]'
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp

@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 from oscillator import model
 
-from spikeloom.compiler.errors import SpikeloomError
+from spikeloom.compiler.errors import SpikeloomError, ToolError
 from spikeloom.runtime.commands.compile import print_summary
 from spikeloom.runtime.deployment import REPORT, deploy, write_deployment
-from spikeloom.runtime.standalone import run_program
+from spikeloom.runtime.hardware import simulated_core
+from spikeloom.runtime.standalone import quantise, run_program
 from spikeloom.runtime.terminal import print_table
+from spikeloom.runtime.verification import verify
 
 SECONDS = 3.0
+VERIFIED_STEPS = 100
 CHECKED_STEPS = 1000  # golden is written to be read, not to be fast
 
 
@@ -49,6 +52,28 @@ def show_engines(deployment):
     return differences == 0
 
 
+def show_hardware(deployment):
+    """Simulate the hardware, and compare every memory write with what golden predicts.
+
+    Returns whether they agree, and what had to be left out.
+    """
+    program, inputs = deployment.findings.program, deployment.findings.inputs
+    begin = time.perf_counter()
+    try:
+        verilog, layout = simulated_core(program)
+        integers = {
+            name: quantise(program, program.inputs[name], values[:VERIFIED_STEPS])[0]
+            for name, values in inputs.items()
+        }
+        found = verify(program, verilog, layout, VERIFIED_STEPS, integers)
+    except ToolError as e:
+        return True, [f"simulation of the hardware: {e}"]
+    if found.first is not None:
+        print(f"first difference: {found.first}")
+    print(f"{found} (in {time.perf_counter() - begin:.0f} s, generating and compiling included)")
+    return found.differences == 0, []
+
+
 def main():
     """Compile, run, compare, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -64,6 +89,13 @@ def main():
     print("Running the same Program on two engines")
     identical = show_engines(deployment)
     print()
+    print("Simulating the hardware that runs it, write by write, against the golden prediction")
+    verified, left_out = show_hardware(deployment)
+    left_out.append(
+        "a bitstream: `pip install 'spikeloom[hardware]'`, then `spikeloom compile "
+        "examples/oscillator.py -o out/board --board ulx3s-85f`"
+    )
+    print()
     print(f"Comparing {SECONDS:g} s of it with Nengo's floating point")
     print_summary(deployment.data)
     write_deployment(deployment, output)
@@ -71,8 +103,10 @@ def main():
     print(f"report:      {output / REPORT}  (open it in a browser)")
     print(f"disassembly: spikeloom show {output}")
     print(f"run it:      spikeloom run {output}")
+    for what in left_out:
+        print(f"left out:    {what}")
     print(f"done in {time.perf_counter() - begin:.1f} s")
-    return 0 if identical else 1
+    return 0 if identical and verified else 1
 
 
 if __name__ == "__main__":
