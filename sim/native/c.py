@@ -24,7 +24,6 @@ _TEMPLATES = {
     "and": "{0} & {1}",
     "or": "{0} | {1}",
     "not": "!{0}",
-    "clamp": "{0} < {1} ? {1} : {0} > {2} ? {2} : {0}",
 }
 
 _KERNEL = """\
@@ -211,7 +210,7 @@ class C:
     @staticmethod
     def _hits(name: str) -> list[str]:
         """Arrays for the neurons of the block where something holds."""
-        return [f"uint8_t hit_{name}[BLOCK + 8];", f"int32_t at_{name}[BLOCK];"]
+        return [f"uint8_t hit_{name}[BLOCK + HIT_SPARE];", f"int32_t at_{name}[BLOCK + HIT_SPARE];"]
 
     @staticmethod
     def _append(listed: str, payload: str) -> str:

@@ -22,7 +22,7 @@ from ..check import (
 from .build import build
 from .c import C
 from .generate import generate
-from .table import Builder
+from .table import CACHE_LINE, Builder, aligned_zeros
 
 _PORT_MEMORIES = ("accumulator", "value", "state", "event")
 """`port_memory_t` of loom.h."""
@@ -91,13 +91,17 @@ class NativeEngine:
         words, lanes = program.accumulator_words, program.machine.lanes
         narrow = program.machine.state_bits <= 32
         # One spare element each: an empty array has no address.
-        self._accumulator = np.zeros(words * lanes + 1, np.int64)
-        self._value = np.zeros(program.value.size + 1, np.int32)
-        self._state = np.zeros(program.state.size + 1, np.int32 if narrow else np.int64)
-        self._event_index = np.zeros(program.event_words + 1, np.int32)
-        self._event_payload = np.zeros(program.event_words + 1, np.int32)
-        self._count = np.zeros(program.event_lists + 1, np.int64)
-        self._saturations = np.zeros(len(table.populations) + 1, np.int64)
+        self._accumulator = aligned_zeros(words * lanes + 1, np.int64)
+        self._value = aligned_zeros(program.value.size + 1, np.int32)
+        # Each slot begins on a cache line.
+        slots, neurons = program.state.shape
+        stride = -(-neurons // CACHE_LINE) * CACHE_LINE
+        states = aligned_zeros(slots * stride + 1, np.int32 if narrow else np.int64)
+        self._state = states[:-1].reshape(slots, stride)
+        self._event_index = aligned_zeros(program.event_words + 1, np.int32)
+        self._event_payload = aligned_zeros(program.event_words + 1, np.int32)
+        self._count = aligned_zeros(program.event_lists + 1, np.int64)
+        self._saturations = aligned_zeros(len(table.populations) + 1, np.int64)
         self._context = _Context(
             *(
                 array.ctypes.data
@@ -115,7 +119,7 @@ class NativeEngine:
                     table.table_64,
                 )
             ),
-            program.state.shape[1],
+            stride,
             1,
         )
         self._context_at = ctypes.addressof(self._context)
@@ -135,7 +139,7 @@ class NativeEngine:
         ):
             array[:] = 0
         self._value[:-1] = self.program.value
-        self._state[:-1] = self.program.state.reshape(-1)
+        self._state[:, : self.program.state.shape[1]] = self.program.state
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Write input port `name`; raises `InputError`."""
@@ -179,7 +183,7 @@ class NativeEngine:
             *(_Port(value, p.phase, p.base, 0, p.size, 0, 0, v.ctypes.data) for p, v in given)
         )
         ports = {name: output_port(self.program, name) for name in record}
-        outputs = {name: np.zeros((steps, port.size), np.int64) for name, port in ports.items()}
+        outputs = {name: np.empty((steps, port.size), np.int64) for name, port in ports.items()}
         sinks = (_Port * len(ports))(
             *(self._port(port, outputs[name]) for name, port in ports.items())
         )
@@ -204,7 +208,7 @@ class NativeEngine:
         if name == "value":
             return self._value[:-1].astype(np.int64)
         if name == "state":
-            return self._state[:-1].astype(np.int64).reshape(self.program.state.shape)
+            return self._state[:, : self.program.state.shape[1]].astype(np.int64)
         if name == "event":
             payload = self._event_payload[:-1] * self._builder.payload_units()
             return np.stack([self._event_index[:-1].astype(np.int64), payload], axis=1)
@@ -213,7 +217,10 @@ class NativeEngine:
     def load_memory(self, name: str, content: np.ndarray) -> None:
         """Overwrite ``"value"`` or ``"state"``; raises `InputError`."""
         checked = check_content(self.program, name, content)
-        (self._value if name == "value" else self._state)[:-1] = checked.reshape(-1)
+        if name == "value":
+            self._value[:-1] = checked
+        else:
+            self._state[:, : checked.shape[1]] = checked
 
     def saturations(self) -> dict[str, int]:
         """Times that something was limited since `reset`, per population."""

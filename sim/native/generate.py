@@ -272,8 +272,7 @@ class _Walk:
             return self.results[operands(op)[0]]
         width = width_of(min(lo, a.lo), max(hi, a.hi))
         before = self.target.cast(self.results[operands(op)[0]], width)
-        bounds = [self.target.constant(bound, width).text for bound in (lo, hi)]
-        after = Number(self.target.operation("clamp", [before.text, *bounds], [], width), width)
+        after = self._limited(before, a, lo, hi)
         name = f"s{number}"
         self.body.append(self.target.assign(name, after))
         self.body.append(self.target.count_limited(before.text, name))
@@ -284,10 +283,17 @@ class _Walk:
         op, result = self.code.ops[number], self.results[number]
         lo, hi = signed_range(machine.state_bits)
         if not (lo <= op.lo and op.hi <= hi):
-            wide = self.target.cast(result, 64)
-            bounds = [self.target.constant(bound, 64).text for bound in (lo, hi)]
-            result = Number(self.target.operation("clamp", [wide.text, *bounds], [], 64), 64)
+            result = self._limited(self.target.cast(result, 64), op, lo, hi)
         return self.target.cast(result, self.state_width).text
+
+    def _limited(self, number: Number, op: Op, lo: int, hi: int) -> Number:
+        """A number with the range of `op`, limited at the ends that it can pass."""
+        for kind, bound, needed in (("max", lo, op.lo < lo), ("min", hi, op.hi > hi)):
+            if needed:
+                texts = [number.text, self.target.constant(bound, number.width).text]
+                text = self.target.operation(kind, texts, [], number.width)
+                number = Number(text, number.width)
+        return number
 
 
 def payload_source(code: KernelCode, machine: Machine) -> tuple[int, int]:

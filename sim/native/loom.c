@@ -1,33 +1,49 @@
 /* The interpreter of instructions: follows the generated kernels in one source file. */
 
+/* acc = or += up to four rows, each times its value; `rows` and `set` are constants at every call. */
+static inline void combine_rows(accumulator_t *restrict acc, const weight_t *restrict w,
+                                const value_t *x, int64_t length, int64_t n, const int rows,
+                                const int set)
+{
+    const int64_t x0 = x[0], x1 = rows > 1 ? x[1] : 0;
+    const int64_t x2 = rows > 2 ? x[2] : 0, x3 = rows > 3 ? x[3] : 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t sum = x0 * w[i];
+        if (rows > 1)
+            sum += x1 * w[i + length];
+        if (rows > 2)
+            sum += x2 * w[i + 2 * length];
+        if (rows > 3)
+            sum += x3 * w[i + 3 * length];
+        acc[i] = set ? sum : acc[i] + sum;
+    }
+}
+
+#define COMBINE_ROWS(rows)                                                                         \
+    do {                                                                                           \
+        if (set)                                                                                   \
+            combine_rows(acc, w, x + k, length, n, rows, 1);                                       \
+        else                                                                                       \
+            combine_rows(acc, w, x + k, length, n, rows, 0);                                       \
+    } while (0)
+
 /* acc += W x with the row index in the outer loop, four rows at a time; rows are long. */
 static void mac_rows(const context_t *context, const instruction_t *in)
 {
     const int64_t length = in->length, rows = in->rows;
-    const value_t *restrict x = context->value + in->source;
+    const value_t *x = context->value + in->source;
     for (int64_t base = 0; base < length; base += BLOCK) {
         const int64_t n = least(BLOCK, length - base);
-        accumulator_t *restrict acc = context->accumulator + in->target + base;
-        const weight_t *w0 = context->weight + in->weights + base;
-        int64_t k = 0;
-        if (in->clear) {
-            const int64_t x0 = x[0];
-            for (int64_t i = 0; i < n; i++)
-                acc[i] = x0 * w0[i];
-            k = 1;
-        }
-        for (; k + 4 <= rows; k += 4) {
-            const weight_t *restrict w = w0 + k * length;
-            const int64_t x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
-            for (int64_t i = 0; i < n; i++)
-                acc[i] += x0 * w[i] + x1 * w[i + length] + x2 * w[i + 2 * length]
-                          + x3 * w[i + 3 * length];
-        }
-        for (; k < rows; k++) {
-            const weight_t *restrict w = w0 + k * length;
-            const int64_t x0 = x[k];
-            for (int64_t i = 0; i < n; i++)
-                acc[i] += x0 * w[i];
+        accumulator_t *acc = context->accumulator + in->target + base;
+        for (int64_t k = 0; k < rows; k += 4) {
+            const weight_t *w = context->weight + in->weights + base + k * length;
+            const int set = in->clear && k == 0;
+            switch (rows - k) {
+            case 1: COMBINE_ROWS(1); break;
+            case 2: COMBINE_ROWS(2); break;
+            case 3: COMBINE_ROWS(3); break;
+            default: COMBINE_ROWS(4);
+            }
         }
     }
 }

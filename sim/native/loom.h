@@ -9,6 +9,9 @@
  */
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 typedef int64_t accumulator_t;
 typedef int32_t weight_t;
@@ -140,20 +143,40 @@ static inline int64_t divide_whole(int64_t a, int64_t b, int n)
     return (a * ((int64_t)2 << n) / b + 1) >> 1;
 }
 
-/* Numbers of the elements where `hit` is 1 and not 0; returns how many. The array must have room
- * for eight more elements. */
+/* Bit k of the result is byte k of `hit`, which is 0 or 1, for 64 bytes. */
+static inline uint64_t pack_hits(const uint8_t *hit)
+{
+    uint64_t mask = 0;
+#ifdef __SSE2__
+    for (int k = 0; k < 64; k += 16) {
+        const __m128i bytes = _mm_loadu_si128((const __m128i *)(hit + k));
+        const __m128i high = _mm_cmpgt_epi8(bytes, _mm_setzero_si128());
+        mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(high) << k;
+    }
+#else
+    for (int k = 0; k < 64; k++)
+        mask |= (uint64_t)hit[k] << k;
+#endif
+    return mask;
+}
+
+/* Numbers of the elements where `hit` is 1 and not 0; returns how many. Where they are cannot be
+ * predicted, so the first few of each 64 are written without asking whether there are so many:
+ * both arrays have room for HIT_SPARE more elements. */
+enum { HIT_SPARE = 64, HIT_FEW = 8 };
 static inline int64_t find_hits(uint8_t *restrict hit, int64_t n, int32_t *restrict at)
 {
+    const uint64_t top = (uint64_t)1 << 63; /* the place in an empty word is not defined */
     int64_t hits = 0;
-    memset(hit + n, 0, 8);
-    for (int64_t i = 0; i < n; i += 8) {
-        uint64_t eight;
-        memcpy(&eight, hit + i, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-        eight = __builtin_bswap64(eight);
-#endif
-        for (; eight; eight &= eight - 1)
-            at[hits++] = (int32_t)(i + (__builtin_ctzll(eight) >> 3));
+    memset(hit + n, 0, HIT_SPARE);
+    for (int64_t i = 0; i < n; i += 64) {
+        uint64_t mask = pack_hits(hit + i);
+        const int count = __builtin_popcountll(mask);
+        for (int k = 0; k < HIT_FEW; k++, mask &= mask - 1)
+            at[hits + k] = (int32_t)i + __builtin_ctzll(mask | top);
+        for (int k = HIT_FEW; k < count; k++, mask &= mask - 1)
+            at[hits + k] = (int32_t)i + __builtin_ctzll(mask | top);
+        hits += count;
     }
     return hits;
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ...compiler.errors import ProgramError
 from ...compiler.instructions import Evt, Mac, Map
@@ -29,6 +30,18 @@ RECORD = np.dtype([(name, np.int64) for name in FIELDS])
 
 SHORT_ROW = 12
 """Rows of up to this many elements are worked on as columns, if there are more rows than that."""
+
+
+CACHE_LINE = 64
+"""Bytes; also the width of the widest vectors. What begins on a line is read twice as fast."""
+
+
+def aligned_zeros(size: int, dtype: DTypeLike) -> np.ndarray:
+    """Zeros, (size,), that begin on a cache line."""
+    item = np.dtype(dtype).itemsize
+    raw = np.zeros(size * item + CACHE_LINE, np.uint8)
+    begin = -raw.ctypes.data % CACHE_LINE
+    return raw[begin : begin + size * item].view(dtype)
 
 
 @dataclass
@@ -75,7 +88,9 @@ class _Packer:
 
     def array(self) -> np.ndarray:
         """All of it; never empty, so that it has an address."""
-        return np.concatenate([*self.parts, np.zeros(1, self.dtype)])
+        whole = aligned_zeros(self.size + 1, self.dtype)
+        np.concatenate([*self.parts, np.zeros(1, self.dtype)], out=whole)
+        return whole
 
 
 class Builder:
