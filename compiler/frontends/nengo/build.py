@@ -93,8 +93,9 @@ class Builder:
         for op in ordered:
             source = placement.maps[op].source if op in placement.maps else None
             source = op.input.base if isinstance(op, SimProcess) else source
-            if source is not None and source not in self._sources:
-                self._add_inputs(source, source, self._read_on_chip(source))
+            if source is None or source in self._sources or placement.constant(source):
+                continue
+            self._add_inputs(source, source, self._read_on_chip(source))
         for op in ordered:
             self._add_edges(op)
         self._make_plan(dependencies)

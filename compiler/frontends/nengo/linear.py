@@ -40,15 +40,16 @@ def elements(signal: Signal) -> np.ndarray:
 
 @dataclass(frozen=True)
 class LinearMap:
-    """``target[rows] (+)= matrix entries * source[cols]``, in elements of the two bases.
+    """``target[rows] (+)= matrix * source[cols]``, in elements of the two bases.
 
     Attributes
     ----------
     source, target : Signal
         Base signals.
-    rows, cols : (n,) int64 ndarray
-    data : (n,) float64 ndarray
-        Entries at the same place add up.
+    rows, cols : int64 ndarray
+    data : float64 ndarray
+        Either (n,), entries at the places (rows[i], cols[i]), which add up; or the dense
+        (len(rows), len(cols)) between elements that are each named once.
     """
 
     source: Signal
@@ -74,6 +75,8 @@ class LinearMap:
         col_of = np.full(self.source.size, -1)
         col_of[cols] = np.arange(len(cols))
         r, c = row_of[self.rows], col_of[self.cols]
+        if self.data.ndim == 2:
+            return _block(self.data, r, c, (len(rows), len(cols)))
         inside = (r >= 0) & (c >= 0)
         if not inside.any():
             return None
@@ -82,6 +85,27 @@ class LinearMap:
             sp.coo_array((self.data[inside], (r[inside], c[inside])), shape=shape)
         )
         return matrix.toarray() if matrix.nnz * 4 >= shape[0] * shape[1] else matrix
+
+    def product(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``(elements, values)``: what is added to, or put into, the target for the source `x`.
+
+        Elements may be named several times, then their values add up.
+        """
+        if self.data.ndim == 2:
+            return self.rows, self.data @ x[self.cols]
+        return self.rows, self.data * x[self.cols]
+
+
+def _block(
+    data: np.ndarray, rows: np.ndarray, cols: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray | sp.csr_array | None:
+    """Dense `data` moved to the given rows and columns (-1: left out) of a matrix."""
+    found = np.zeros(shape)
+    r, c = np.flatnonzero(rows >= 0), np.flatnonzero(cols >= 0)
+    if not len(r) or not len(c):
+        return None
+    found[np.ix_(rows[r], cols[c])] = data[np.ix_(r, c)]
+    return found if np.count_nonzero(found) * 4 >= found.size else sp.csr_array(found)
 
 
 def operands(op: Any) -> tuple[Signal | None, Signal]:
@@ -125,6 +149,8 @@ def linear_map(op: Any, source: Signal) -> LinearMap | None:
         matrix = np.asarray(matrix).reshape(1, -1)
     if matrix.shape != (dst.size, src.size):
         return None
+    if not sp.issparse(matrix):
+        return LinearMap(op.X.base, op.Y.base, dst, src, matrix)
     entries = sp.coo_array(matrix)
     return LinearMap(op.X.base, op.Y.base, dst[entries.row], src[entries.col], entries.data)
 
@@ -202,9 +228,9 @@ def constant_part(ops: list, size: int) -> np.ndarray:
         part = linear_map(op, source)
         if part is None:
             continue
-        x = np.asarray(source.base.initial_value, dtype=float).ravel()
+        rows, added = part.product(np.asarray(source.base.initial_value, dtype=float).ravel())
         if op.sets:
-            value[part.rows] = part.data * x[part.cols]
+            value[rows] = added
         else:
-            np.add.at(value, part.rows, part.data * x[part.cols])
+            np.add.at(value, rows, added)
     return value
