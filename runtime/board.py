@@ -29,7 +29,7 @@ from ..sim.check import (
 )
 from . import requests
 from .hardware import simulated_shape
-from .link import Link, LinkCounts, Port
+from .link import ATTEMPTS, Link, LinkCounts, Port
 from .requests import Read, elements_to_bytes
 from .serial_port import SerialPort
 
@@ -73,6 +73,8 @@ class BoardEngine:
         The hardware that the board may hold. Left out, that of each known board for this Program.
     timeout : float, optional
         Seconds until a reply counts as lost, beside the time that the request takes.
+    attempts : int
+        Times that a request is sent before the board counts as gone.
 
     Attributes
     ----------
@@ -100,10 +102,12 @@ class BoardEngine:
         baud: int = DEFAULT_BAUD,
         shapes: Sequence[Shape] = (),
         timeout: float | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         check_program(program)
         self.program = program
         self.link = self._open(port, baud, shapes, timeout)
+        self.link.attempts = attempts
         try:
             self._start(shapes, port == SIMULATED)
         except BaseException:
@@ -115,7 +119,7 @@ class BoardEngine:
     ) -> Link:
         self._simulated = None
         if not isinstance(port, str):
-            return Link(port, timeout or TIMEOUT)
+            return Link(port, TIMEOUT if timeout is None else timeout)
         if port == SIMULATED:
             from .simulated_board import BAUD, SimulatedBoard
 
@@ -123,10 +127,12 @@ class BoardEngine:
             shape.check(self.program)
             self._simulated = SimulatedBoard(shape)
             port, baud = self._simulated.path, BAUD
-            timeout = timeout or SIMULATED_TIMEOUT
+            timeout = SIMULATED_TIMEOUT if timeout is None else timeout
         elif port in _in_use:
             _in_use[port].close()
-        link = Link(SerialPort(port, baud), timeout or TIMEOUT + 10 * LONGEST_REQUEST / baud)
+        if timeout is None:
+            timeout = TIMEOUT + 10 * LONGEST_REQUEST / baud
+        link = Link(SerialPort(port, baud), timeout)
         _in_use[port] = self
         return link
 

@@ -24,8 +24,15 @@ from .framing import frame, unframe
 from .requests import REPLY_BYTES, ROOM, Read
 
 LINK_INFO = MemoryInfo(LINK_MEMORY, LINK_BYTES, 8)
+ATTEMPTS = 8
+"""Times that a request is sent before the board counts as gone."""
+
 SILENCE = 0.02
 """Seconds without a byte after which nothing more is expected of a damaged reply."""
+
+
+OVERTIME = 0.1
+"""Seconds that a stream of bytes that is no reply is listened to after the deadline."""
 
 
 class Port(Protocol):
@@ -107,7 +114,7 @@ class Link:
         Times that a request is sent before the board counts as gone.
     """
 
-    def __init__(self, port: Port, timeout: float = 0.5, attempts: int = 8) -> None:
+    def __init__(self, port: Port, timeout: float = 0.5, attempts: int = ATTEMPTS) -> None:
         self.port = port
         self.timeout = timeout
         self.attempts = attempts
@@ -232,8 +239,8 @@ class Link:
                     deadline = min(deadline, time.monotonic() + SILENCE)
                 continue
             left = deadline - time.monotonic()
-            data = self.port.read(left) if left > 0 else b""
-            if left <= 0 or (not data and time.monotonic() >= deadline):
+            data = self.port.read(max(left, 0.0))
+            if left < -OVERTIME or (left <= 0 and not data):
                 self._garbage += len(self._buffer)
                 self._buffer.clear()
                 return None
