@@ -14,11 +14,6 @@ from spikeloom.compiler.errors import InputError
 from spikeloom.runtime.simulator import SaturationWarning
 
 
-@pytest.fixture(autouse=True)
-def no_decoder_cache():
-    nengo.rc.set("decoder_cache", "enabled", "False")
-
-
 def simulator(network, **kwargs):
     return Simulator(network, progress_bar=False, **kwargs)
 
