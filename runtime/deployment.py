@@ -20,7 +20,7 @@ from ..boards.board import Board
 from ..boards.build import Build, build, deliver
 from ..compiler.compile import Compilation, compile_graph
 from ..compiler.disassembly import parameter_text
-from ..compiler.errors import ModelError, RangeError
+from ..compiler.errors import ModelError, RangeError, ToolError
 from ..compiler.files import new_directory
 from ..compiler.instructions import Map
 from ..compiler.machine import Machine
@@ -33,9 +33,13 @@ from .recording import RecordingSimulator
 from .replay import replay
 from .report import Findings, render_report, report_data
 from .simulator import SaturationWarning
+from .standalone import quantise
 
 PROGRAM, INPUTS, REPORT, DATA = "program", "inputs.npz", "report.html", "report.json"
 """What a directory written by `write_deployment` holds."""
+
+LINK_STEPS = 20
+"""Steps over which the exchange with the hardware is counted."""
 
 DEFAULT_SEED = 0
 MARGIN = 1.25
@@ -173,6 +177,9 @@ def deploy(
         with part("hardware"):
             built = build(program, board, clock_hz, allow_timing_failure, say)
         findings.hardware = hardware_data(built, program)
+        if steps:
+            with part("link"):
+                findings.hardware["link"] = _measured_link(built, findings)
     return Deployment(compilation, findings, report_data(findings), built)
 
 
@@ -193,7 +200,23 @@ def hardware_data(built: Build, program: Program) -> dict[str, Any]:
         "routed": built.data.get("routed"),
         "tools": built.data.get("tools"),
         "seconds": built.data.get("seconds"),
+        "link": None,
     }
+
+
+def _measured_link(built: Build, findings: Findings) -> dict[str, float] | None:
+    """What the link costs, or None where the tools for simulating it are missing."""
+    from .link_cost import measure_link
+
+    program, steps = findings.program, min(findings.steps, LINK_STEPS)
+    inputs = {
+        name: quantise(program, program.inputs[name], values[:steps])[0]
+        for name, values in findings.inputs.items()
+    }
+    try:
+        return measure_link(program, built.shape, built.clock_hz, built.baud, inputs, steps)
+    except ToolError:
+        return None
 
 
 def refuse_saturation(findings: Findings) -> None:
