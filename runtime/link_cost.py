@@ -7,7 +7,6 @@ runs some steps, byte by byte; only the serial line is left out, whose time foll
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 

@@ -193,8 +193,8 @@ def _print_hardware(hardware: dict[str, Any]) -> None:
     if link is not None:
         print(
             f"link: {link['upload_bytes']} bytes to load ({link['upload_seconds']:.2f} s), "
-            f"{link['step_sent_bytes']:.0f} to and {link['step_received_bytes']:.0f} bytes from the "
-            f"board a step ({1e6 * link['step_seconds']:.0f} us with the computation)"
+            f"{link['step_sent_bytes']:.0f} bytes to and {link['step_received_bytes']:.0f} from "
+            f"the board a step ({1e6 * link['step_seconds']:.0f} us with the computation)"
         )
     routed = hardware["routed"]
     if routed is not None:
