@@ -39,7 +39,7 @@ def check_program(program: Program) -> None:
     """
     validate(program)
     for name, code in program.kernels.items():
-        _check_kernel(name, code)
+        _check_kernel(name, code, program.machine.state_bits)
     for i in program.instructions:
         if isinstance(i, Map):
             _check_map(program, i)
@@ -48,7 +48,7 @@ def check_program(program: Program) -> None:
     _check_events(program)
 
 
-def _check_kernel(name: str, code: KernelCode) -> None:
+def _check_kernel(name: str, code: KernelCode, state_bits: int) -> None:
     tables = {t.name: t for t in code.tables}
     for number, op in enumerate(code.ops):
         what = f"kernel {name!r}: operation {number} ({op.kind})"
@@ -65,6 +65,14 @@ def _check_kernel(name: str, code: KernelCode) -> None:
                     f"{what}: the argument {a.lo}..{a.hi} leaves the table's "
                     f"{table.first}..{table.first + table.entries - 1}; limit it first"
                 )
+    least, most = signed_range(state_bits)
+    for port, number in zip(code.states, code.next_state, strict=True):
+        op = code.ops[number]
+        if max(op.lo, least) < port.lo or min(op.hi, most) > port.hi:
+            raise ProgramError(
+                f"kernel {name!r}: the next {port.name!r} has {op.lo}..{op.hi}, "
+                f"its state holds {port.lo}..{port.hi}; limit it first"
+            )
 
 
 def _check_product(program: Program, i: Mac | Evt) -> None:
@@ -123,9 +131,7 @@ def _check_events(program: Program) -> None:
         if base + length > following:
             raise ProgramError(f"two event lists share event word {following}")
     readers = [
-        (f"EVT {i.comment!r}", i.list, i.source)
-        for i in program.instructions
-        if isinstance(i, Evt)
+        (f"EVT {i.comment!r}", i.list, i.source) for i in program.instructions if isinstance(i, Evt)
     ]
     readers += [
         (f"output {o.name!r}", o.slot, o.base)

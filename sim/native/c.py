@@ -39,9 +39,13 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
     for (int64_t base = 0; base < in->length; base += BLOCK) {{
         const int64_t n = least(BLOCK, in->length - base);
         {input_type} input[BLOCK];
-        {output_type} output[BLOCK];{arrays}
-        limited += fit_64_to_{input_width}(context->accumulator + in->source + base, input, n,
-                                           in->input_shift, {input_lo}, {input_hi});
+{arrays}
+        const accumulator_t *sums = context->accumulator + in->source + base;
+        if (in->input_fits)
+            shift_64_to_{input_width}(sums, input, n, in->input_shift);
+        else
+            limited += fit_64_to_{input_width}(sums, input, n, in->input_shift, {input_lo},
+                                               {input_hi});
         int32_t within = 0;
         INDEPENDENT
         for (int64_t i = 0; i < n; i++) {{
@@ -160,8 +164,10 @@ class C:
         stores = [f"state_{k}[base + i] = {text};" for k, text in enumerate(outputs.states)]
         direct = events and outputs.narrow
         emit = self.cast(outputs.emit, 32) if direct else outputs.emit
-        stores.append(f"output[i] = {emit.text};")
         arrays: list[str] = []
+        if not (events and outputs.unit):
+            arrays.append(f"int{emit.width}_t output[BLOCK];")
+            stores.append(f"output[i] = {emit.text};")
         middle: list[str] = []
         if rare := outputs.rare:
             arrays += self._hits("rare")
@@ -182,6 +188,8 @@ class C:
                 fit + "context->value + in->target + base, n,",
                 "                          in->output_shift, VALUE_LO, VALUE_HI);",
             ]
+        elif outputs.unit:
+            epilogue = [self._append(listed, "")]
         elif direct:
             epilogue = [self._append(listed, "output")]
         else:
@@ -200,9 +208,8 @@ class C:
             input_width=input_width,
             input_lo=self.constant(code.input.lo, 64).text,
             input_hi=self.constant(code.input.hi, 64).text,
-            output_type=f"int{emit.width}_t",
             body="\n".join(f"            {line}" for line in [*body, *stores]),
-            arrays="".join(f"\n        {line}" for line in arrays),
+            arrays="\n".join(f"        {line}" for line in arrays),
             epilogue="\n".join(f"        {line}" for line in [*middle, *epilogue]),
             finish="\n    context->count[in->list] = count;" if events else "",
         )
@@ -215,6 +222,8 @@ class C:
     @staticmethod
     def _append(listed: str, payload: str) -> str:
         found = f"at_{listed}, {listed}_hits"
+        if not payload:
+            return f"count = append_spikes(context, in, base, {found}, count);"
         return f"count = append_events(context, in, {payload}, base, {found}, count);"
 
     @staticmethod
@@ -223,8 +232,9 @@ class C:
         stores = [f"state_{slot}[base + i] = {text};" for slot, text in rare.states.items()]
         return [
             "const int64_t rare_hits = find_hits(hit_rare, n, at_rare);",
+            "const int64_t rare_filled = fill_vector(at_rare, rare_hits);",
             "INDEPENDENT",
-            "for (int64_t e = 0; e < rare_hits; e++) {",
+            "for (int64_t e = 0; e < rare_filled; e++) {",
             "    const int64_t i = at_rare[e];",
             *(f"    {line}" for line in [*rare.body, *stores]),
             "}",

@@ -105,7 +105,8 @@ class Outputs:
     """What a kernel's body leaves behind: the next states and the emitted number.
 
     `states` are already within the machine's state words; `emitted` is the condition that the
-    output is not zero; `narrow` tells that every output is certain to fit a payload.
+    output is not zero; `narrow` tells that every output is certain to fit a payload, `unit` that it
+    is 0 or 1.
     """
 
     slots: tuple[Slot, ...]
@@ -113,6 +114,7 @@ class Outputs:
     emit: Number
     emitted: str
     narrow: bool
+    unit: bool
     rare: Rare | None
 
 
@@ -153,6 +155,10 @@ def double_is_exact(a: Op, b: Op, bits: int) -> bool:
     largest = 1 << 53
     ends = (abs(a.lo), abs(a.hi), abs(b.lo), abs(b.hi))
     return bits <= 29 and max(ends) <= largest and max(b.hi, 0) << bits < largest
+
+
+TRUTHS = frozenset("gt ge eq and or not".split())
+"""Operations whose result is 0 or 1."""
 
 
 class _Walk:
@@ -324,6 +330,7 @@ def generate_kernel(code: KernelCode, number: int, machine: Machine, target: Tar
         emit=walk.results[emit],
         emitted=walk.condition(emit),
         narrow=lo <= emitted.lo and emitted.hi <= hi,
+        unit=emitted.kind in TRUTHS,
         rare=None if rare is None else _rare(code, machine, target, walk, rare),
     )
     return target.kernel(number, code, walk.body, outputs)

@@ -59,6 +59,7 @@ typedef struct {
     int64_t length;
     int64_t padding; /* elements between the end of the row and the end of its last word */
     int64_t input_shift;
+    int64_t input_fits; /* 1 if the input is certain to be within its range */
     int64_t output_shift;
     int64_t state;
     int64_t parameters;
@@ -115,6 +116,24 @@ static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
         return limited;                                                                            \
     }
 
+/* The same where the loader has proved that nothing is limited. */
+#define DEFINE_SHIFT(name, from_t, to_t)                                                           \
+    static inline void name(const from_t *restrict from, to_t *restrict to, int64_t n,             \
+                            int64_t shift)                                                         \
+    {                                                                                              \
+        if (shift > 0) {                                                                           \
+            const int64_t half = (int64_t)1 << (shift - 1);                                        \
+            for (int64_t i = 0; i < n; i++)                                                        \
+                to[i] = (to_t)((from[i] + half) >> shift);                                         \
+        } else {                                                                                   \
+            const int64_t factor = (int64_t)1 << -shift;                                           \
+            for (int64_t i = 0; i < n; i++)                                                        \
+                to[i] = (to_t)(from[i] * factor);                                                  \
+        }                                                                                          \
+    }
+
+DEFINE_SHIFT(shift_64_to_64, int64_t, int64_t)
+DEFINE_SHIFT(shift_64_to_32, int64_t, int32_t)
 DEFINE_FIT(fit_64_to_64, int64_t, int64_t)
 DEFINE_FIT(fit_64_to_32, int64_t, int32_t)
 DEFINE_FIT(fit_32_to_32, int32_t, int32_t)
@@ -179,6 +198,30 @@ static inline int64_t find_hits(uint8_t *restrict hit, int64_t n, int32_t *restr
         hits += count;
     }
     return hits;
+}
+
+/* Repeat the last of the numbers, so that whole vectors can work on them; returns how many now. */
+static inline int64_t fill_vector(int32_t *at, int64_t hits)
+{
+    enum { VECTOR = 16 };
+    if (hits)
+        for (int k = 0; k < VECTOR; k++)
+            at[hits + k] = at[hits - 1];
+    return (hits + VECTOR - 1) / VECTOR * VECTOR;
+}
+
+/* Append the payload 1 for each of the neurons `at` to the event list; returns its new length. */
+static inline int64_t append_spikes(const context_t *context, const instruction_t *in,
+                                    int64_t base, const int32_t *restrict at, int64_t hits,
+                                    int64_t count)
+{
+    int32_t *restrict index_to = context->event_index + in->target + count;
+    value_t *restrict payload_to = context->event_payload + in->target + count;
+    for (int64_t e = 0; e < hits; e++) {
+        index_to[e] = (int32_t)(base + at[e]);
+        payload_to[e] = 1;
+    }
+    return count + hits;
 }
 
 /* Append the payloads of the neurons `at` to the event list; returns its new length. */

@@ -1,6 +1,6 @@
 """A Program as the flat arrays that the compiled engine walks over.
 
-Weights are packed without the padding of the lanes, and transposed where rows are short; the
+Weights are packed without more padding than vectors need, and transposed where rows are short; the
 parameters of each ``MAP`` are laid out as its kernel's source expects.
 """
 
@@ -21,8 +21,8 @@ MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP = range(5)
 """`opcode_t` of loom.h."""
 
 FIELDS = (
-    "opcode kernel clear weights source list rows target length padding input_shift output_shift "
-    "state parameters population payload_shift"
+    "opcode kernel clear weights source list rows target length padding input_shift "
+    "input_fits output_shift state parameters population payload_shift"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -31,6 +31,12 @@ RECORD = np.dtype([(name, np.int64) for name in FIELDS])
 SHORT_ROW = 12
 """Rows of up to this many elements are worked on as columns, if there are more rows than that."""
 
+
+FEW_COLUMNS = 4
+"""Rows of events up to this long are summed in registers (`evt` in loom.c)."""
+
+VECTOR = 16
+"""Elements of the widest vectors."""
 
 CACHE_LINE = 64
 """Bytes; also the width of the widest vectors. What begins on a line is read twice as fast."""
@@ -93,6 +99,45 @@ class _Packer:
         return whole
 
 
+def largest_payload(program: Program, number: int) -> int:
+    """The largest magnitude that a payload of an event list can have."""
+    lo, hi = signed_range(program.machine.value_bits)
+    largest = 0
+    for i in program.instructions:
+        if isinstance(i, Map) and i.list == number:
+            code = program.kernels[i.kernel]
+            emitted = code.ops[code.emit]
+            largest = max(largest, -max(emitted.lo, lo), min(emitted.hi, hi))
+    return largest
+
+
+def largest_sums(program: Program) -> np.ndarray:
+    """Bounds of the magnitude of each accumulator element, inf where there is none.
+
+    There is one if the first instruction of each phase that writes the element clears it.
+
+    Returns
+    -------
+    (words * lanes,) float64 ndarray
+    """
+    lanes = program.machine.lanes
+    most = np.zeros(program.accumulator_words * lanes)
+    for phase in program.phases:
+        now = np.full(len(most), np.inf)
+        for i in phase:
+            if isinstance(i, Mac | Evt):
+                if isinstance(i, Mac):
+                    factor = 1 << (program.machine.value_bits - 1)
+                else:
+                    factor = largest_payload(program, i.list)
+                rows = program.weight[i.weights : i.weights + i.rows * i.words]
+                sums = np.abs(rows.reshape(i.rows, -1).astype(np.int64)).sum(axis=0)
+                span = slice(i.target * lanes, (i.target + i.words) * lanes)
+                now[span] = sums * float(factor) + (0 if i.clear else now[span])
+                most[span] = np.maximum(most[span], now[span])
+    return most
+
+
 class Builder:
     """Turns a checked Program into a `Table`."""
 
@@ -104,6 +149,7 @@ class Builder:
         self.weight = _Packer(np.int32)
         self.parameters = _Packer(np.int64)
         self.tables = {32: _Packer(np.int32), 64: _Packer(np.int64)}
+        self.sums = largest_sums(program)
 
     def build(self) -> Table:
         """The whole table."""
@@ -129,8 +175,10 @@ class Builder:
 
     def _product(self, record: np.ndarray, i: Mac | Evt) -> None:
         padded = self.program.weight[i.weights : i.weights + i.rows * i.words]
-        rows = padded.reshape(i.rows, -1)[:, : i.length]
         columns = isinstance(i, Mac) and i.length <= SHORT_ROW < i.rows
+        few = isinstance(i, Evt) and i.length <= FEW_COLUMNS
+        length = i.length if columns or few else self._vector_length(i)
+        rows = padded.reshape(i.rows, -1)[:, :length]
         if isinstance(i, Mac):
             record["opcode"] = MAC_COLUMNS if columns else MAC_ROWS
         else:
@@ -138,13 +186,17 @@ class Builder:
             record["list"] = i.list
             record["payload_shift"] = self.payload_shift(i.list)
         record["clear"] = i.clear
-        key = (i.weights, i.rows, i.words, i.length, columns)
+        key = (i.weights, i.rows, i.words, length, columns)
         record["weights"] = self.weight.add(key, rows.T if columns else rows)
         record["source"] = i.source
         record["rows"] = i.rows
         record["target"] = i.target * self.lanes
-        record["length"] = i.length
-        record["padding"] = i.words * self.lanes - i.length
+        record["length"] = length
+        record["padding"] = i.words * self.lanes - length
+
+    def _vector_length(self, i: Mac | Evt) -> int:
+        """The row with so much of its padding that whole vectors can work on it."""
+        return min(i.words * self.lanes, -(-i.length // VECTOR) * VECTOR)
 
     def payload_shift(self, number: int) -> int:
         """Bits by which the stored payloads of an event list are to be shifted."""
@@ -163,14 +215,14 @@ class Builder:
 
     def _fits_32_bits(self, i: Evt, rows: np.ndarray) -> bool:
         """Whether no sum over any set of events can leave 32 bits."""
-        lo, hi = signed_range(self.program.machine.value_bits)
-        largest = 0
-        for m in self.program.instructions:
-            if isinstance(m, Map) and m.list == i.list:
-                code = self.program.kernels[m.kernel]
-                emitted = code.ops[payload_source(code, self.program.machine)[0]]
-                largest = max(largest, -max(emitted.lo, lo), min(emitted.hi, hi))
+        largest = largest_payload(self.program, i.list) >> self.payload_shift(i.list)
         return int(np.abs(rows.astype(np.int64)).sum(axis=0).max()) * largest < 1 << 31
+
+    def _input_fits(self, i: Map) -> bool:
+        port = self.program.kernels[i.kernel].input
+        begin = i.source * self.lanes
+        largest = self.sums[begin : begin + i.length].max() * 2.0**-i.input_shift
+        return bool(largest * 1.001 + 1 <= min(port.hi, -port.lo))
 
     def _map(self, record: np.ndarray, i: Map) -> None:
         code = self.program.kernels[i.kernel]
@@ -191,6 +243,7 @@ class Builder:
         record["target"] = i.target
         record["length"] = i.length
         record["input_shift"] = i.input_shift
+        record["input_fits"] = self._input_fits(i)
         record["output_shift"] = i.output_shift
         record["state"] = i.state
         record["parameters"] = self.parameters.add(tuple(block), np.array(block, np.int64))

@@ -132,6 +132,7 @@ PROGRAMS = {
         state=np.array([[5000, 9, 0]], dtype=np.int64)
     ),
     "has 1 rows, but list 0 holds events of up to 2 neurons": lambda: with_instruction(2, rows=1),
+    "the next 'voltage' has -4096..5000, its state holds -4096..4095": lambda: with_op(8, hi=5000),
     "more than 64 bits": lambda: with_op(7, kind="divide", args=(4, 4, 50), hi=1 << 50),
 }
 

@@ -13,12 +13,16 @@ from example_program import example_program
 from random_programs import FAMILY, random_program
 
 from spikeloom.compiler.errors import ToolError
+from spikeloom.compiler.instructions import Evt, Mac
 from spikeloom.compiler.kernels.code import KernelCode, Op, Port
 from spikeloom.compiler.machine import Machine
+from spikeloom.sim import create_engine
+from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.native import build as native_build
 from spikeloom.sim.native.c import C
 from spikeloom.sim.native.engine import NativeEngine
 from spikeloom.sim.native.generate import double_is_exact, generate, parameter_slots
+from spikeloom.sim.native.table import MAP, Builder, largest_sums
 
 
 @pytest.fixture
@@ -138,6 +142,42 @@ def test_parameter_block():
         assert len(slots) == len(code.parameters) + len(code.tables)
         sizes = [2 if slot.kind == "scaled" else 1 for slot in slots]
         assert [slot.place for slot in slots] == np.cumsum([0, *sizes])[:-1].tolist()
+
+
+def test_bounds_of_sums():
+    program = example_program()
+    # accumulator 0: 1, stimulus of 18 bits each; accumulator 1: two neurons' payloads of 1
+    sums = largest_sums(program).reshape(2, 4)
+    assert sums.tolist() == [[43 * 2**17, 13 * 2**17, 0, 0], [107, 0, 0, 0]]
+    program.phases[0][0] = dataclasses.replace(program.phases[0][0], clear=False)
+    assert np.isinf(largest_sums(program)[:4]).all()
+    # what another phase cleared may have been added to since
+    split = random_program(0)
+    split.phases = [[i] for i in split.instructions]
+    adding = [i for i in split.instructions if isinstance(i, Mac | Evt) and not i.clear]
+    assert adding
+    assert all(np.isinf(largest_sums(split)[i.target * split.machine.lanes]) for i in adding)
+
+
+def test_random_programs_have_inputs_of_both_kinds():
+    fits = set()
+    for seed in range(0, 40, FAMILY):
+        records = Builder(random_program(seed)).build().records
+        fits |= set(records["input_fits"][records["opcode"] == MAP].tolist())
+    assert fits == {0, 1}
+
+
+def test_one_table_of_weights_in_two_layouts():
+    """A MAC and an EVT may share short rows, but need them packed differently."""
+    program = example_program()
+    program.phases[0].append(
+        dataclasses.replace(program.phases[0][0], weights=3, rows=2, length=1, target=1)
+    )
+    engines = [create_engine(name, program) for name in ("golden", "native")]
+    for engine in engines:
+        engine.run(9, {"stimulus": np.full((9, 2), 30)}, [])
+    for name in MEMORIES:
+        assert np.array_equal(engines[0].memory(name), engines[1].memory(name))
 
 
 @pytest.mark.parametrize(
