@@ -8,7 +8,8 @@ in one call, and the host's part behind it follows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,52 @@ def is_function(op: Operator) -> bool:
         return True
     subject = getattr(op, "process", None) or getattr(op, "neurons", None) or op
     return not type(subject).__module__.startswith("nengo.")
+
+
+@dataclass
+class _Front:
+    """What the part in front of the chip gave in some steps.
+
+    Attributes
+    ----------
+    steps : int
+    inputs : dict of input name -> (steps, size) float64 ndarray
+    bridge : dict of base signal -> (steps, ...) ndarray
+        What the part behind the chip reads.
+    error : Exception or None
+        What the step after these raised.
+    """
+
+    steps: int
+    inputs: dict[str, np.ndarray]
+    bridge: dict[Any, np.ndarray]
+    error: Exception | None
+
+    def cut(self, steps: int) -> tuple[_Front, _Front | None]:
+        """The first steps, and the rest."""
+        if steps >= self.steps:
+            return self, None
+
+        def part(rows: slice, steps: int, error: Exception | None) -> _Front:
+            inputs = {name: values[rows] for name, values in self.inputs.items()}
+            bridge = {base: values[rows] for base, values in self.bridge.items()}
+            return _Front(steps, inputs, bridge, error)
+
+        return (
+            part(slice(steps), steps, None),
+            part(slice(steps, None), self.steps - steps, self.error),
+        )
+
+    def joined(self, later: _Front | None) -> _Front:
+        """These steps and those after them."""
+        if later is None:
+            return self
+        return _Front(
+            self.steps + later.steps,
+            {n: np.concatenate([v, later.inputs[n]]) for n, v in self.inputs.items()},
+            {b: np.concatenate([v, later.bridge[b]]) for b, v in self.bridge.items()},
+            later.error,
+        )
 
 
 class Host:
@@ -77,6 +124,7 @@ class Host:
             if not isinstance(action, Run) and action.signal not in self._flat:
                 self._flat[action.signal] = signals[action.signal].reshape(-1)
         self._split()
+        self._ready: _Front | None = None
         self.chip = chip
         self._lockstep = self._connect(chip)
 
@@ -142,6 +190,9 @@ class Host:
 
     def step(self) -> None:
         """One step."""
+        if self._ready is not None:
+            self._run_block(1)
+            return
         old = np.seterr(invalid="raise", divide="ignore")
         try:
             for function in self._lockstep:
@@ -222,7 +273,7 @@ class Host:
 
     def run(self, steps: int, progress: Callable[[int], None]) -> None:
         """Run steps; `progress` is called with the number of steps done since its last call."""
-        if not self.can_run_ahead or steps < 2:
+        if not self.can_run_ahead or (steps < 2 and self._ready is None):
             for _ in range(steps):
                 self.step()
                 progress(1)
@@ -239,28 +290,42 @@ class Host:
             self.steps[op]()
 
     def _run_block(self, steps: int) -> int:
+        """Run at most so many steps, all the way; return how many."""
         model = self.conversion.placement.model
         first = int(self.signals[model.step].item()) + 1
         start = {base: self.signals[base].copy() for base in self._bridge}
-        inputs, bridge, error = self._run_front(first, steps)
-        if error is not None:
-            steps = len(next(iter(inputs.values())))
-        if steps:
+        if self._ready is None:
+            self._ready = self._run_front(first, steps)
+        front, self._ready = self._ready.cut(steps)
+        if front.steps:
             assert self.chip is not None
-            record = [name for a in self.plan.receives for name in a.names]
-            found = self.chip.run(steps, inputs, dict.fromkeys(record))
+            record = dict.fromkeys(name for a in self.plan.receives for name in a.names)
             if self._behind_at_once:
-                self._finish_block(first, steps, found, bridge, start)
+                found = self.chip.run(front.steps, front.inputs, record)
+                self._finish_block(first, front.steps, found, front.bridge, start)
             else:
-                self._run_behind(first, steps, found, bridge, start)
-        if error is not None:
-            self._set_clock(first + steps)
-            raise error
-        return steps
+                snapshot = self.chip.snapshot()
+                found = self.chip.run(front.steps, front.inputs, record)
+                done = 0
+                try:
+                    for _ in self._run_behind(first, front, found, start):
+                        self._record()
+                        done += 1
+                except BaseException:
+                    # The step that failed is over for the part in front; the chip never began it.
+                    _, rest = front.cut(done + 1)
+                    self._ready = rest.joined(self._ready) if rest is not None else self._ready
+                    self.chip.restore(snapshot)
+                    if done:
+                        passed, _ = front.cut(done)
+                        self.chip.run(done, passed.inputs, ())
+                    raise
+        if front.error is not None:
+            self._set_clock(first + front.steps)
+            raise front.error
+        return front.steps
 
-    def _run_front(
-        self, first: int, steps: int
-    ) -> tuple[dict[str, np.ndarray], dict[Any, np.ndarray], Exception | None]:
+    def _run_front(self, first: int, steps: int) -> _Front:
         """Run the part in front of the chip; record what the chip and the part behind it need."""
         sends = [
             (np.empty((steps, len(a.elements))), self._flat[a.signal], a) for a in self.plan.sends
@@ -297,7 +362,7 @@ class Host:
             a.name: values[:done] - (0.0 if a.offset is None else a.offset)
             for values, _, a in sends
         }
-        return inputs, {base: values[:done] for base, values in bridge.items()}, error
+        return _Front(done, inputs, {base: values[:done] for base, values in bridge.items()}, error)
 
     def _finish_block(
         self,
@@ -360,12 +425,12 @@ class Host:
     def _run_behind(
         self,
         first: int,
-        steps: int,
+        front: _Front,
         found: dict[str, np.ndarray],
-        bridge: dict[Any, np.ndarray],
         start: dict[Any, np.ndarray],
-    ) -> None:
-        """Run the part behind the chip step by step, with what was recorded."""
+    ) -> Iterator[None]:
+        """Run the part behind the chip step by step, with what was recorded; yield after each."""
+        bridge = front.bridge
         index = [0]
 
         def receiver(action: Receive) -> Step:
@@ -387,7 +452,7 @@ class Host:
         plain = [base for base in bridge if base not in self._updated]
         for base in updated:
             self.signals[base][...] = start[base]
-        for i in range(steps):
+        for i in range(front.steps):
             index[0] = i
             self._set_clock(first + i)
             for base in plain:
@@ -400,7 +465,7 @@ class Host:
                 np.seterr(**old)
             for base in updated:
                 self.signals[base][...] = bridge[base][i]
-            self._record()
+            yield
 
 
 def _total(found: dict[str, np.ndarray], action: Receive) -> np.ndarray:

@@ -1,5 +1,7 @@
 """A Graph evaluated in float64, with phases of its own: what the frontend means, unquantised."""
 
+import copy
+
 import networkx as nx
 import numpy as np
 
@@ -110,6 +112,12 @@ class FloatChip:
 
     def read_size(self, name):
         return np.zeros(self.graph[self.graph.observations[name].node].size)
+
+    def snapshot(self):
+        return copy.deepcopy((self.outputs, self.states))
+
+    def restore(self, snapshot):
+        self.outputs, self.states = copy.deepcopy(snapshot)
 
     def saturations(self):
         return {}

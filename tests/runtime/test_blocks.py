@@ -57,11 +57,57 @@ def test_functions_behind_the_chip_only():
         nengo.Probe(sink)
         nengo.Probe(noise)
     seen.clear()
-    sim = assert_same(net)
+    sim = assert_same(net, ranges={noise: 256})
     assert sim._host.can_run_ahead
     times = [round(t * 1000) for t, _ in seen]
     assert times == [*range(1, 41)] * 2
     for (_, block), (_, single) in zip(seen[:40], seen[40:], strict=True):
+        np.testing.assert_array_equal(block, single)
+
+
+def test_function_behind_the_chip_that_raises_can_be_gone_on_from():
+    def network(fail_at):
+        failed = []
+
+        def sink(t, x):
+            if round(t * 1000) == fail_at and not failed:
+                failed.append(t)
+                raise RuntimeError("once")
+            return x
+
+        with nengo.Network(seed=1) as net:
+            noise = nengo.Node(nengo.processes.WhiteNoise(seed=3), label="noise")
+            a = nengo.Ensemble(20, 1, label="a")
+            out = nengo.Node(sink, size_in=1)
+            nengo.Connection(noise, a)
+            nengo.Connection(a, out)
+            nengo.Probe(out)
+            nengo.Probe(a.neurons, "voltage")
+            nengo.Probe(noise)
+        return net
+
+    found = []
+    for blocks in (True, False):
+        net = network(21)
+        with Simulator(net, progress_bar=False, ranges={"noise": 256}) as sim:
+            assert sim._host.can_run_ahead
+            with pytest.raises(RuntimeError, match="once"):
+                if blocks:
+                    sim.run_steps(50)
+                else:
+                    for _ in range(50):
+                        sim.step()
+            assert sim.n_steps == 20
+            sim.step()  # number 22: as in Nengo, the step that failed is gone
+            assert sim.n_steps == 22
+            if blocks:
+                sim.run_steps(28)
+            else:
+                for _ in range(28):
+                    sim.step()
+            assert [len(sim.data[p]) for p in net.probes] == [49] * 3
+            found.append([sim.data[p].copy() for p in net.probes])
+    for block, single in zip(*found, strict=True):
         np.testing.assert_array_equal(block, single)
 
 
