@@ -316,14 +316,16 @@ def compare(
 ) -> list[Comparison]:
     """Compare all probes that hold numbers."""
     names = sim.conversion.names
-    found = []
+    found: list[Comparison] = []
     for probe, values in fixed.items():
         reference = np.array(floating.data[probe])
         if values.ndim < 2 or values.dtype.kind not in "fiub":
             continue
+        name = names.of(probe)
+        repeated = sum(c.name.partition(" #")[0] == name for c in found)
         found.append(
             Comparison(
-                name=names.of(probe),
+                name=f"{name} #{repeated + 1}" if repeated else name,
                 what=f"{probe.attr.replace('_', ' ')} of {names.of(probe.obj)}",
                 kind=SPIKES if _is_spikes(probe) else VALUES,
                 times=np.asarray(sim.trange(sample_every=probe.sample_every))[: len(values)],

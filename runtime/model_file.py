@@ -56,6 +56,21 @@ def load_network(reference: str) -> tuple[Any, str]:
     return network, network.label or file.stem
 
 
+def blame(reference: str, error: Exception) -> ModelError | None:
+    """The error of a model while it was built or run, in one line; None if it is not the model's.
+
+    It is the model's if Nengo says so, or if the model's own code raised it.
+    """
+    from nengo.exceptions import NengoException
+
+    file = Path(reference.rpartition(".py")[0] + ".py")
+    line = _line_in(file, error)
+    if not line and not isinstance(error, NengoException):
+        return None
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return ModelError(f"{file}{line}: the network cannot be run: {reason}")
+
+
 def _run(file: Path) -> dict[str, Any]:
     # As Python itself would run it, but not under the name __main__: what the file does only when
     # it is run as a script stays undone. Its folder comes first among those that it imports from.

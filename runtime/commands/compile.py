@@ -12,9 +12,9 @@ from typing import Any
 from ... import boards
 from ...boards import BOARDS
 from ...compiler.compile import PASSES
-from ...compiler.errors import InputError
+from ...compiler.errors import InputError, SpikeloomError
 from ...compiler.machine import Machine
-from ..model_file import load_network
+from ..model_file import blame, load_network
 from ..terminal import print_table, progress
 
 HELP = """Lower a Nengo network to a Program. MODEL.py defines a nengo.Network in the variable
@@ -75,24 +75,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Compile, compare, write, and print the summary."""
     machine = _check(arguments)
-    network, _ = load_network(arguments.model)
+    network, name = load_network(arguments.model)
+    network.label = name
     from ..deployment import REPORT, deploy, write_deployment
 
     begin = time.perf_counter()
     with progress("compiling") as show:
-        deployment = deploy(
-            network,
-            dt=arguments.dt,
-            calibrate=arguments.calibrate,
-            seconds=arguments.compare,
-            engine=arguments.engine,
-            machine=machine,
-            allow_saturation=arguments.allow_saturation,
-            board=boards.get(arguments.board) if arguments.board else None,
-            clock_hz=round(1e6 * arguments.clock) if arguments.clock else None,
-            allow_timing_failure=arguments.allow_timing_failure,
-            say=show,
-        )
+        try:
+            deployment = deploy(
+                network,
+                dt=arguments.dt,
+                calibrate=arguments.calibrate,
+                seconds=arguments.compare,
+                engine=arguments.engine,
+                machine=machine,
+                allow_saturation=arguments.allow_saturation,
+                board=boards.get(arguments.board) if arguments.board else None,
+                clock_hz=round(1e6 * arguments.clock) if arguments.clock else None,
+                allow_timing_failure=arguments.allow_timing_failure,
+                say=show,
+            )
+        except SpikeloomError:
+            raise
+        except Exception as e:
+            model_error = blame(arguments.model, e)
+            if model_error is None:
+                raise
+            raise model_error from e
         if arguments.output is not None:
             show("writing")
             write_deployment(deployment, arguments.output)

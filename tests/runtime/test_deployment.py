@@ -274,3 +274,53 @@ def test_mistakes_about_boards(tmp_path, capsys, arguments, message):
     assert message in error
     assert len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a = nengo.Ensemble(20, 1)\n    nengo.Connection(a, a, synapse=None)\n",
+            "net.py: the network cannot be run: BuildError: Input graph has cycles",
+        ),
+        (
+            "u = nengo.Node(lambda t: [1.0][int(100 * t)])\n"
+            "    nengo.Connection(u, nengo.Ensemble(20, 1))\n",
+            "net.py:4: the network cannot be run: IndexError: list index out of range",
+        ),
+        (
+            "u = nengo.Node(lambda t: float('nan'))\n"
+            "    nengo.Connection(u, nengo.Ensemble(20, 1))\n",
+            "the network cannot be run: SimulationError: Function '<lambda>' returned non-finite",
+        ),
+    ],
+)
+def test_networks_that_cannot_be_run(tmp_path, capsys, text, message):
+    head = "import nengo\nmodel = nengo.Network(seed=1)\nwith model:\n    "
+    (tmp_path / "net.py").write_text(head + text)
+    arguments = [str(tmp_path / "net.py"), "-o", str(tmp_path / "out"), *GOLDEN]
+    assert main(["compile", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_defects_of_our_own_are_not_blamed_on_the_model(tmp_path, monkeypatch):
+    def defect(*args, **kwargs):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("spikeloom.runtime.deployment.replay", defect)
+    with pytest.raises(RuntimeError, match="a defect"):
+        main(["compile", str(EXAMPLES / "channel.py"), "-o", str(tmp_path / "out"), *GOLDEN])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probes_of_the_same_name_are_told_apart():
+    with nengo.Network(seed=1, label="two") as net:
+        ensemble = nengo.Ensemble(20, 1, label="a")
+        nengo.Probe(ensemble)
+        nengo.Probe(ensemble.neurons)
+        nengo.Probe(ensemble, synapse=0.1)
+    found = deploy(net, seconds=0.01, engine="golden").findings.comparisons
+    assert [c.name for c in found] == ["probe of a", "probe of a #2", "probe of a #3"]
