@@ -108,11 +108,16 @@ class BoardEngine:
         self.program = program
         self.link = self._open(port, baud, shapes, timeout)
         self.link.attempts = attempts
+        self._pending: list[bytes] = []
+        self._pending_bytes = self._pending_cycles = 0
+        self._last_count: dict[str, int] = {}
         try:
             self._start(shapes, port == SIMULATED)
         except BaseException:
-            self.link.close()
+            self.close()
             raise
+        if isinstance(port, str):
+            _in_use[self.link.port.name] = self
 
     def _open(
         self, port: str | Port, baud: int, shapes: Sequence[Shape], timeout: float | None
@@ -128,13 +133,11 @@ class BoardEngine:
             self._simulated = SimulatedBoard(shape)
             port, baud = self._simulated.path, BAUD
             timeout = SIMULATED_TIMEOUT if timeout is None else timeout
-        elif port in _in_use:
-            _in_use[port].close()
+        if port in _in_use:
+            _in_use.pop(port).close()
         if timeout is None:
             timeout = TIMEOUT + 10 * LONGEST_REQUEST / baud
-        link = Link(SerialPort(port, baud), timeout)
-        _in_use[port] = self
-        return link
+        return Link(SerialPort(port, baud), timeout)
 
     def _start(self, shapes: Sequence[Shape], simulated: bool) -> None:
         program = self.program
@@ -157,9 +160,6 @@ class BoardEngine:
             )
             for phase in program.phases
         ]
-        self._pending: list[bytes] = []
-        self._pending_bytes = self._pending_cycles = 0
-        self._last_count: dict[str, int] = {}
         before, begin = self.link.counts.copy(), time.perf_counter()
         for name in ("weight", "instruction", *program.tables):
             self._put(name, 0, self._image[name])
@@ -367,9 +367,10 @@ class BoardEngine:
         }
 
     def close(self) -> None:
-        """Do what is pending, and give the port back."""
-        with suppress(SpikeloomError):
-            self._flush()
+        """Do what is pending, and give the port back; once is enough."""
+        if self._pending:
+            with suppress(SpikeloomError):
+                self._flush()
         self.link.close()
         if self._simulated is not None:
             self._simulated.close()

@@ -78,7 +78,7 @@ int64_t stream_exchange(void* handle, const uint8_t* request, uint64_t count, ui
     core.request_valid = sent < count && !(stall && stream->chance(stall));
     core.request = core.request_valid ? request[sent] : 0;
     core.reply_ready = !(stall && stream->chance(stall));
-    core.eval();
+    // Neither request_ready nor reply depends on what was just set: they are the registers' alone.
     if (core.request_valid && core.request_ready) sent++;
     if (core.reply_valid && core.reply_ready) {
       if (received < room) reply[received] = core.reply;

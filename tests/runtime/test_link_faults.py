@@ -31,6 +31,7 @@ def board(program, line):
     return BoardEngine(program, line, shapes=[Shape.for_program(program)], timeout=0, attempts=60)
 
 
+@pytest.mark.slow
 def test_many_frames(program, hardware):
     rng = np.random.default_rng(1)
     line = FaultyLine(hardware, seed=2, rate=RATE, stall=40)
