@@ -254,6 +254,34 @@ def memories(shape: Shape) -> dict[str, MemoryInfo]:
     return {name: MemoryInfo(i, n, bits, lanes) for i, (name, n, bits, lanes) in enumerate(listing)}
 
 
+def _by_words(program: Program) -> np.ndarray:
+    """The weights with all rows of a matrix's first word, then of its second, and so on.
+
+    So the hardware finds them by counting, without a multiplication by the rows' pitch.
+
+    Raises
+    ------
+    ProgramError
+        If two instructions see the same weights as matrices of different shapes.
+    """
+    laid = np.array(program.weight, np.int64)
+    seen: dict[int, tuple[int, int]] = {}
+    for i in program.instructions:
+        if isinstance(i, (Mac, Evt)) and seen.setdefault(i.weights, (i.rows, i.words)) != (
+            i.rows,
+            i.words,
+        ):
+            raise ProgramError(f"{i.opcode} {i.comment}: other instructions share a part of it")
+    end = 0
+    for start, (rows, words) in sorted(seen.items()):
+        if start < end:
+            raise ProgramError(f"the matrices at weight words {start} and before overlap")
+        end = start + rows * words
+        matrix = program.weight[start:end].reshape(rows, words, -1)
+        laid[start:end] = matrix.transpose(1, 0, 2).reshape(rows * words, -1)
+    return laid
+
+
 def image(program: Program, shape: Shape) -> tuple[dict[str, np.ndarray], list[int]]:
     """What has to stand in each memory before the first step, and the phases' start addresses.
 
@@ -266,7 +294,7 @@ def image(program: Program, shape: Shape) -> tuple[dict[str, np.ndarray], list[i
     """
     words, starts = Encoding(shape).encode(program)
     content: dict[str, np.ndarray] = {
-        "weight": np.ascontiguousarray(program.weight, np.int64).reshape(-1),
+        "weight": _by_words(program).reshape(-1),
         "value": np.asarray(program.value, np.int64),
         "instruction": np.array(words, object),
     }

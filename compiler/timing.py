@@ -54,8 +54,8 @@ MAP_COUNT = 2
 """The count is written this many cycles after the last neuron's state."""
 
 
-ADDRESS_STEPS = 3
-"""Operations from a value or event to the weights' address: choice, product, addition."""
+ADDRESS_STEPS = 2
+"""Operations from a value or event to the weights' address: choice, addition."""
 
 
 @dataclass(frozen=True)

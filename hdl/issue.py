@@ -13,8 +13,7 @@ class Token(wiring.Signature):
     """One row of one accumulator word, as issued.
 
     ``valid``; ``first`` and ``last`` row of the word; ``event`` (``EVT``), ``zero`` (payload 0),
-    ``clear``; ``source``, ``weights`` (for ``EVT`` without the event's row), ``target`` addresses;
-    ``words``, the pitch of the rows.
+    ``clear``; ``source``, ``weights`` (for ``EVT`` without the event's row), ``target`` addresses.
     """
 
     def __init__(self, encoding: Encoding) -> None:
@@ -22,7 +21,7 @@ class Token(wiring.Signature):
         super().__init__(
             {
                 **dict.fromkeys(("valid", "first", "last", "event", "zero", "clear"), Out(1)),
-                **{n: Out(fields[n].width) for n in ("source", "weights", "target", "words")},
+                **{n: Out(fields[n].width) for n in ("source", "weights", "target")},
             }
         )
 
@@ -76,7 +75,9 @@ class Issuer(wiring.Component):
         rows, row = Signal.like(self.rows_less_one), Signal.like(self.rows_less_one)
         one_row, last_row, last_word = Signal(), Signal(), Signal()
         words_left = Signal.like(f["words"])
-        source, base = Signal.like(f["source"]), Signal.like(f["weights"])
+        source = Signal.like(f["source"])
+        # The matrix lies word after word, all rows of each: ``MAC`` reads straight through it.
+        height = Signal.like(f["rows"])
         m.d.comb += [
             t.valid.eq(self.running),
             t.last.eq(last_row),
@@ -92,7 +93,7 @@ class Issuer(wiring.Component):
                 words_left.eq(f["words"] - 1),
                 last_word.eq(f["words"] == 1),
                 source.eq(f["source"]),
-                base.eq(f["weights"]),
+                height.eq(f["rows"]),
                 t.first.eq(1),
                 t.event.eq(f["opcode"] == EVT),
                 t.zero.eq(self.zero),
@@ -100,7 +101,6 @@ class Issuer(wiring.Component):
                 t.source.eq(f["source"]),
                 t.weights.eq(f["weights"]),
                 t.target.eq(f["target"]),
-                t.words.eq(f["words"]),
             ]
         with m.Elif(self.running & last_row):
             m.d.sync += [
@@ -109,10 +109,9 @@ class Issuer(wiring.Component):
                 last_row.eq(one_row),
                 words_left.eq(words_left - 1),
                 last_word.eq(words_left == 1),
-                base.eq(base + 1),
                 t.first.eq(1),
                 t.source.eq(source),
-                t.weights.eq(base + 1),
+                t.weights.eq(t.weights + Mux(t.event, height, 1)),
                 t.target.eq(t.target + 1),
             ]
         with m.Elif(self.running):
@@ -121,6 +120,6 @@ class Issuer(wiring.Component):
                 last_row.eq(row == 1),
                 t.first.eq(0),
                 t.source.eq(t.source + 1),
-                t.weights.eq(t.weights + Mux(t.event, 0, t.words)),
+                t.weights.eq(t.weights + ~t.event),
             ]
         return m

@@ -71,16 +71,11 @@ class Lanes(wiring.Component):
 
         at = latencies(machine)
 
-        # Operand, row times the rows' pitch (0 for a MAC), address of the weights.
+        # Operand and row (0 for a MAC), address of the weights.
         steps = Steps(m, machine, ADDRESS_STEPS)
-        pitch = delay(m, token.words, at.memory, "pitch")
         base = delay(m, token.weights, at.memory, "weights")
-        x, index, pitch, base = steps.after(
-            {"x": self.x, "row": self.index, "row_pitch": pitch, "base": base}
-        )
-        offset = (index[:weight_bits] * pitch)[:weight_bits]
-        x, offset, base = steps.after({"x_offset": x, "offset": offset, "base_offset": base})
-        x, address = steps.after({"x_address": x, "address": (base + offset)[:weight_bits]})
+        x, row, base = steps.after({"x": self.x, "row": self.index, "base": base})
+        x, address = steps.after({"x_address": x, "address": (base + row)[:weight_bits]})
         x = delay(m, x, at.memory, "x_weight")
 
         product_at = at.row - 1
