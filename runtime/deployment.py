@@ -28,7 +28,9 @@ from ..compiler.program import Program
 from ..compiler.shape import needs
 from ..compiler.storage import encode_program, holds_program
 from .arrays import encode_arrays
+from .calibration import calibrated
 from .comparison import SPIKES, VALUES, Comparison
+from .ranges import known_limit
 from .recording import RecordingSimulator
 from .replay import replay
 from .report import Findings, render_report, report_data
@@ -42,8 +44,6 @@ LINK_STEPS = 20
 """Steps over which the exchange with the hardware is counted."""
 
 DEFAULT_SEED = 0
-MARGIN = 1.25
-"""A calibrated range is this much larger than what was seen."""
 
 
 @dataclass
@@ -136,14 +136,14 @@ def deploy(
         first = next(iter(sim.placement.on_host), None)
         reason = f": {first.name} ({first.reason})" if first else ""
         raise ModelError(f"{name}: nothing in it can run on the chip{reason}")
+    steps = round(seconds / dt)
+    fitted: set[str] = set()
     with _quiet_ranges(), part("ranges"):
         if calibrate is not None:
-            sim.run_steps(max(round(calibrate / dt), 1))
-            ranges = {n: _range(values) for n, values in sim.sent().items()}
-            sim = RecordingSimulator(None, dt=dt, model=sim.model, ranges=ranges, **options)
-        steps = round(seconds / dt)
-        if steps:  # a first run finds the ranges that had to be widened
-            sim.run_steps(steps)
+            sim, fitted = calibrated(sim, max(round(calibrate / dt), 1), True, options)
+        if steps:
+            sim, widened = calibrated(sim, steps, False, options)
+            fitted = fitted | widened
     with part("lower"):
         compilation = compile_graph(sim.graph, machine)
     program = compilation.program
@@ -153,6 +153,7 @@ def deploy(
         program=program,
         placement=placement_rows(sim),
         ensembles=ensemble_rows(sim, program),
+        origins=range_origins(sim, program, fitted),
         timings=timings,
     )
     if steps:
@@ -275,6 +276,20 @@ def placement_rows(sim: RecordingSimulator) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["where"] != "host")
 
 
+def range_origins(sim: RecordingSimulator, program: Program, fitted: set[str]) -> dict[str, str]:
+    """Where unproved ranges come from: a ``"run"``; of inputs also ``"given"`` or ``"assumed"``."""
+    found = {}
+    for name, population in program.populations.items():
+        if fitted & {name, *(member for member, _, _ in population.members)}:
+            found[name] = "run"
+    for send in sim.conversion.plan.sends:
+        known = known_limit(sim.conversion.names.owner(send.signal)) is not None
+        found[send.name] = "given" if known and send.offset is None else "assumed"
+        if send.name in fitted:
+            found[send.name] = "run"
+    return found
+
+
 def ensemble_rows(sim: RecordingSimulator, program: Program) -> list[dict[str, Any]]:
     """A row for each ensemble: its built parameters, and what became of them."""
     maps = {}
@@ -356,10 +371,6 @@ def _quiet_ranges() -> Any:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _range(values: np.ndarray) -> float:
-    return max(MARGIN * float(np.abs(values).max(initial=0.0)), 2.0**-10)
 
 
 def _extent(values: np.ndarray | None) -> tuple[float, float]:

@@ -27,8 +27,10 @@ def with_ranges(conversion: Conversion, ranges: Mapping[Any, float] | None) -> G
     Parameters
     ----------
     conversion : Conversion
-    ranges : mapping of Nengo object or name of an input -> float
-        Largest absolute values that the user vouches for.
+    ranges : mapping of Nengo object or name -> float
+        Largest absolute values that the user vouches for. Names may also be those of other nodes
+        of the Graph, whose range does not follow from the model (filters in a loop); these count
+        in the Graph's units.
 
     Raises
     ------
@@ -55,7 +57,9 @@ def with_ranges(conversion: Conversion, ranges: Mapping[Any, float] | None) -> G
             limits[send.name] = known
         elif node.limit is None:
             limits[send.name] = _assumed(conversion, send.name)
-    unknown = set(given) - used
+    inside = {key for key in ranges or {} if isinstance(key, str)} - used
+    limits |= {name: given[name] for name in inside if name in graph.nx}
+    unknown = set(given) - used - set(limits)
     if unknown:
         inputs = ", ".join(sorted({graph[s.name].origin for s in conversion.plan.sends})) or "none"
         raise InputError(

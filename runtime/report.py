@@ -28,6 +28,8 @@ class Findings:
         ``"host"`` or ``"chip and host"``) and ``reason``.
     ensembles : list of dict
         A row per ensemble with its folded parameters.
+    origins : dict of str -> str
+        Where the ranges of signals come from, for those where the Program's notes do not say.
     comparisons : list of Comparison
         One per probe; empty if nothing was run.
     seen : Replay or None
@@ -44,6 +46,7 @@ class Findings:
     program: Program
     placement: list[dict[str, Any]] = field(default_factory=list)
     ensembles: list[dict[str, Any]] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     seen: Replay | None = None
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -119,7 +122,11 @@ def _signals(findings: Findings) -> list[dict[str, Any]]:
                 "resolution": None if spikes else unit,
                 "range": None if unit is None or spikes else unit * 2.0 ** (bits - 1),
                 "limit": None if unit is None or spikes else note["limit"] * unit * 2.0**fraction,
-                "limit_from": note["limit_from"],
+                "limit_from": (
+                    note["limit_from"]
+                    if note["limit_from"] == "proved"
+                    else findings.origins.get(note["node"], note["limit_from"])
+                ),
                 "largest_seen": observed,
                 "state_bits": program.machine.state_bits if note["state_fractions"] else None,
                 "state_fractions": note["state_fractions"],

@@ -78,7 +78,7 @@ def test_report_json(channel):
     assert data["saturations"] == {}
     cycles = data["cycles"]
     assert cycles["without_events"] < cycles["mean"] <= cycles["largest"]
-    assert {s["limit_from"] for s in data["signals"]} <= {"proved", "given", "assumed"}
+    assert {s["limit_from"] for s in data["signals"]} <= {"proved", "given", "assumed", "run"}
     seen = [s for s in data["signals"] if s["largest_seen"] is not None]
     assert len(seen) >= 3
     assert all(s["largest_seen"] <= s["range"] for s in seen)
@@ -161,6 +161,30 @@ def test_calibration_fits_the_range_of_inputs():
     # 18 bits for +-0.125, which hold 1.25 times what was seen; before, for several radii.
     assert calibrated.inputs["stimulus"].fraction == 20
     assert assumed.inputs["stimulus"].fraction < 17
+
+
+def test_ranges_in_loops_without_neurons_come_from_a_run():
+    with nengo.Network(label="loop", seed=1) as net:
+        stimulus = nengo.Node(lambda t: 20.0, label="stimulus")
+        rates = nengo.Ensemble(20, 1, neuron_type=nengo.RectifiedLinear(), label="rates")
+        leaky = nengo.Node(size_in=1, label="leaky")
+        nengo.Connection(stimulus, rates, transform=0.05)
+        nengo.Connection(rates, leaky, transform=4, synapse=0.01)
+        nengo.Connection(leaky, leaky, transform=0.9, synapse=0.01)
+        nengo.Connection(leaky, rates, transform=0.01)
+        nengo.Probe(leaky, label="leaky")
+    for calibrate in (None, 0.5):
+        deployment = deploy(net, seconds=0.5, calibrate=calibrate, engine="golden")
+        assert deployment.data["saturations"] == {}
+        (values,) = (c for c in deployment.findings.comparisons if c.name == "leaky")
+        assert values.floating.max() > 16  # twice what is assumed
+        assert values.rmse < 0.01
+        signals = {s["signal"]: s for s in deployment.data["signals"]}
+        assert "run" in {s["limit_from"] for name, s in signals.items() if "leaky" in name}
+        for signal in signals.values():
+            if signal["limit_from"] == "run" and calibrate:
+                assert signal["largest_seen"] <= signal["range"] < 8 * signal["largest_seen"]
+        assert signals["stimulus"]["limit_from"] == ("run" if calibrate else "assumed")
 
 
 def test_saturation_is_refused_unless_allowed():
