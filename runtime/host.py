@@ -398,8 +398,8 @@ class Host:
                 target(action.signal)[:, action.elements] = total
 
         early = [a for a in self._behind if isinstance(a, Receive) and self._is_updated(a)]
-        for action in early:
-            receive(action)
+        for received in early:
+            receive(received)
         for action in self._behind:
             if isinstance(action, Receive):
                 if not self._is_updated(action):
