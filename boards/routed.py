@@ -91,7 +91,7 @@ def parse(report: str, wanted_mhz: float) -> Routed:
             raise KeyError("fmax")
         # Clocks of the board's crystal drive next to nothing; the loom's is the slowest reached.
         name = min(clocks, key=lambda clock: clocks[clock])
-        path = next(
+        path: list[dict[str, Any]] = next(
             (
                 p["path"]
                 for p in data["critical_paths"]

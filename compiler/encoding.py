@@ -139,7 +139,7 @@ class Encoding:
                 if isinstance(instruction, Map):
                     number = populations[instruction.population]
                     words += self._map(instruction, program.kernels[instruction.kernel], number)
-                else:
+                elif isinstance(instruction, Mac | Evt):
                     words.append(self._multiply(instruction))
             words.append(self.head["opcode"].put(END, "opcode") | self.head["wait"].put(1, "wait"))
         return words, starts

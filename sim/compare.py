@@ -1,4 +1,4 @@
-"""Two traces side by side: are they the same, and if not, where and when do they part?"""
+"""Two traces side by side: whether they are the same, and if not, where and when they part."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Divergence:
     def __str__(self) -> str:
         neuron = f", neuron {self.element}" if self.element >= 0 else ""
         return (
-            f"step {self.step}, phase {self.phase}, cycle {self.cycle}: {self.instruction}{neuron}, "
-            f"{self.signal} at {self.memory}[{self.address}]: expected {self.expected}, "
+            f"step {self.step}, phase {self.phase}, cycle {self.cycle}: "
+            f"{self.instruction}{neuron}, {self.signal} at {self.memory}[{self.address}]: expected {self.expected}, "
             f"found {self.found}"
         )
 
@@ -108,7 +108,9 @@ def compare(program: Program, expected: Trace, found: Trace) -> Comparison:
         total += max(len(w) for w in (a, b) if w is not None)
         differences += wrong
         if place is not None:
-            times = [(int(w.run[place]), int(w.cycle[place])) for w in (a, b) if _has(w, place)]
+            times = [
+                (int(w.run[place]), int(w.cycle[place])) for w in (a, b) if w and _has(w, place)
+            ]
             candidate = (*min(times), memory, place)
             if first is None or candidate[:2] < first[:2]:
                 first = candidate

@@ -70,7 +70,7 @@ class VerilatedCore:
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
             self._c.loom_destroy(self._handle)
-            self._handle = None
+            self._handle = ctypes.c_void_p()
 
     def write(self, memory: str, first: int, values: np.ndarray) -> None:
         """Write elements from address `first` on."""
@@ -145,8 +145,8 @@ class VerilatedCore:
                 elements = np.concatenate([word >> machine.value_bits, payload], axis=1)
             else:
                 elements = unpack(data, bits, count, signed)
-            times = (a.astype(np.int64) for a in (run, cycle, address))
-            writes[name.replace("_", "")] = Writes(*times, elements)
+            times = [a.astype(np.int64) for a in (run, cycle, address)]
+            writes[name.replace("_", "")] = Writes(times[0], times[1], times[2], elements)
         cycles = np.array(self._run_cycles, np.int64)
         self._run_cycles = []
         self._c.loom_restart_phases(self._handle)

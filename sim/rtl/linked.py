@@ -67,7 +67,7 @@ class VerilatedStream:
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
             self._c.stream_destroy(self._handle)
-            self._handle = None
+            self._handle = ctypes.c_void_p()
 
     def seed(self, seed: int) -> None:
         """Restart the random numbers that decide about stalls."""
@@ -123,7 +123,7 @@ class VerilatedSerial:
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
             self._c.serial_destroy(self._handle)
-            self._handle = None
+            self._handle = ctypes.c_void_p()
 
     def serve(self, fd: int, stop: int) -> int:
         """Connect the line with file descriptor `fd` until `stop` becomes readable.
