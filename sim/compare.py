@@ -45,8 +45,8 @@ class Divergence:
         neuron = f", neuron {self.element}" if self.element >= 0 else ""
         return (
             f"step {self.step}, phase {self.phase}, cycle {self.cycle}: "
-            f"{self.instruction}{neuron}, {self.signal} at {self.memory}[{self.address}]: expected {self.expected}, "
-            f"found {self.found}"
+            f"{self.instruction}{neuron}, {self.signal} at {self.memory}[{self.address}]: "
+            f"expected {self.expected}, found {self.found}"
         )
 
 
