@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -30,8 +30,10 @@ TUNED: tuple[list[str], ...] = (
     ["-march=native", "-mprefer-vector-width=256"],
     ["-march=native"],
     [],
+    ["-O1"],
 )
-"""Flags tried in turn: for this very processor (x86, others), else for any of its kind.
+"""Flags tried in turn: for this very processor (x86, others), for any of its kind, without the
+optimisations that compilers may get wrong.
 
 Vectors of 512 bits are no faster than of 256 bits: they slow the clock, or are worked on in halves.
 """
@@ -90,13 +92,16 @@ def _processor() -> str:
     return f"{platform.system()} {platform.machine()} {features}"
 
 
-def build(source: str) -> Path:
+def build(source: str, accept: Callable[[Path], bool] = lambda library: True) -> Path:
     """Compile `source` to a shared library, or find it in the cache.
 
     Parameters
     ----------
     source : str
         C source, complete in itself.
+    accept : callable
+        Tries out a library that was just compiled. One that it refuses is compiled again with
+        fewer optimisations; only one that it accepts is kept.
 
     Returns
     -------
@@ -106,14 +111,14 @@ def build(source: str) -> Path:
     Raises
     ------
     ToolError
-        If there is no compiler, or it fails.
+        If there is no compiler, it fails, or nothing that it makes is accepted.
     """
     command, identity = find_compiler()
     content = "\0".join([source, *command, identity, *FLAGS, _processor()])
     key = hashlib.sha256(content.encode()).hexdigest()
     library = _folder() / f"{key}.so"
     if not library.exists():
-        _compile(command, source, library)
+        _compile(command, source, library, accept)
     return library
 
 
@@ -133,19 +138,26 @@ def _private_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="spikeloom-"))
 
 
-def _compile(command: list[str], source: str, library: Path) -> None:
+def _compile(
+    command: list[str], source: str, library: Path, accept: Callable[[Path], bool]
+) -> None:
     """Compile beside `library`, then move it into place: nobody ever sees half of it."""
     error = ""
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=".build-") as folder:
-        code, built = Path(folder, "engine.c"), Path(folder, "engine.so")
+        code = Path(folder, "engine.c")
         code.write_text(source)
-        for tuned in TUNED:
+        for attempt, tuned in enumerate(TUNED):
+            # Another name each time: a process loads a library of one name only once.
+            built = Path(folder, f"engine{attempt}.so")
             arguments = [*command, *FLAGS, *tuned, "-o", str(built), str(code)]
             try:
                 answer = subprocess.run(arguments, capture_output=True, text=True, check=False)
             except OSError as e:
                 raise ToolError(f"cannot start the C compiler {command[0]}: {e}") from e
             if answer.returncode == 0 and built.exists():
+                if not accept(built):
+                    error = "error: what it makes does not compute what the kernels say"
+                    continue
                 os.replace(code, library.with_suffix(".c"))
                 os.replace(built, library)
                 return

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ..check import (
 from .build import build
 from .c import C
 from .generate import generate
+from .rehearse import agrees, rehearsal
 from .table import CACHE_LINE, Builder, aligned_zeros
 
 _PORT_MEMORIES = ("accumulator", "value", "state", "event")
@@ -67,6 +69,13 @@ def _load(path: str) -> ctypes.CDLL:
     return library
 
 
+def _build(program: Program) -> Path:
+    def accept(library: Path) -> bool:
+        return agrees(NativeEngine(rehearsal(program), library))
+
+    return build(generate(program.kernels, program.machine, C()), accept)
+
+
 class NativeEngine:
     """The fast engine; see `spikeloom.sim.engine.Engine` for its calls.
 
@@ -74,6 +83,8 @@ class NativeEngine:
     ----------
     program : Program
         Raises `ProgramError` if it is malformed, `ToolError` without a C compiler.
+    library : Path or None
+        A library that was built for the Program's kernels; None to build or find it.
 
     Attributes
     ----------
@@ -81,10 +92,10 @@ class NativeEngine:
         The compiled library; its source lies beside it.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, library: Path | None = None) -> None:
         check_program(program)
         self.program = program
-        self.library = build(generate(program.kernels, program.machine, C()))
+        self.library = library or _build(program)
         self._c = _load(str(self.library))
         self._builder = Builder(program)
         self._table = table = self._builder.build()

@@ -97,6 +97,34 @@ def test_failing_compiler(fresh, monkeypatch):
     assert not list((fresh / "cache" / "native").iterdir())
 
 
+def spoiling(fresh, unless):
+    """A compiler that gives events the payload 2, unless it is called with a certain flag."""
+    command, _ = native_build.find_compiler()
+    real = " ".join(command)
+    return script(
+        fresh / "cc",
+        f'for last; do :; done\ncase "$*" in *--version*|*{unless}*) exec {real} "$@";; esac\n'
+        f'sed -i "s/payload_to\\[e\\] = 1/payload_to[e] = 2/" "$last"\n{real} "$@"; status=$?\n'
+        'sed -i "s/payload_to\\[e\\] = 2/payload_to[e] = 1/" "$last"; exit $status',
+    )
+
+
+def test_wrong_code_is_found_and_made_again_with_less_optimisation(fresh, monkeypatch):
+    monkeypatch.setenv("CC", spoiling(fresh, "-O1"))
+    native_build.find_compiler.cache_clear()
+    engine = NativeEngine(example_program())
+    engine.run(9, {"stimulus": np.full((9, 2), 99)}, [])
+    assert engine.memory("event")[:, 1].tolist() == [1, 1]
+
+
+def test_compiler_whose_code_is_always_wrong_is_refused(fresh, monkeypatch):
+    monkeypatch.setenv("CC", spoiling(fresh, "-no-such-flag"))
+    native_build.find_compiler.cache_clear()
+    with pytest.raises(ToolError, match="does not compute what the kernels say; set CC"):
+        NativeEngine(example_program())
+    assert not list((fresh / "cache" / "native").iterdir())
+
+
 def test_no_compiler(fresh, monkeypatch):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(fresh))
