@@ -50,7 +50,9 @@ class Decoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         left = Signal(8)
-        began, implied, dropping = Signal(), Signal(), Signal()
+        began = Signal()
+        implied = Signal()
+        dropping = Signal()
         taken = self.raw_valid & self.raw_ready
         delimits = self.raw == 0
         m.d.comb += [
@@ -108,8 +110,11 @@ class Encoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        length, position, age = Signal(8), Signal(8), Signal(range(READ_LATENCY + 1))
-        final, stored = Signal(), Signal(8)
+        length = Signal(8)
+        position = Signal(8)
+        age = Signal(range(READ_LATENCY + 1))
+        final = Signal()
+        stored = Signal(8)
         keeps = self.data != 0
         add_memory(
             m,

@@ -101,8 +101,10 @@ class Interpreter(wiring.Component):
         with m.Elif(take):
             m.d.sync += self.position.eq(self.position + 1)
 
-        opcode, memory = Signal(8), Signal(8)
-        address, count = Signal(self.address_bits), Signal(COUNT_BITS)
+        opcode = Signal(8)
+        memory = Signal(8)
+        address = Signal(self.address_bits)
+        count = Signal(COUNT_BITS)
         fields = Cat(opcode, memory, address, Signal(ADDRESS_BITS - self.address_bits), count)
         elements = Signal(8 * self.longest)
         left = Signal(range(max(HEADER.size, self.longest, READ_CYCLES) + 1))
@@ -117,10 +119,13 @@ class Interpreter(wiring.Component):
             self.start_address.eq(address),
         ]
         status = Signal(range(len(Status)))
-        synchronised, last = Signal(), Signal(range(SEQUENCES))
-        repeated, has_read = Signal(), Signal()
+        synchronised = Signal()
+        last = Signal(range(SEQUENCES))
+        repeated = Signal()
+        has_read = Signal()
 
-        load, shift = Signal(), Signal()
+        load = Signal()
+        shift = Signal()
         low = Mux(is_link, self._link_byte(address, cycles), self.host_q[:8])
         read = Cat(low, self.host_q[8:])
         with m.If(load | shift):

@@ -39,7 +39,8 @@ class Crc(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits, left = Signal(8), Signal(4)
+        bits = Signal(8)
+        left = Signal(4)
         m.d.comb += self.ready.eq(left == 0)
         with m.If(self.clear):
             m.d.sync += [self.state.eq(CRC_START), left.eq(0)]

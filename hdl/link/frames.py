@@ -54,9 +54,11 @@ class FrameReceiver(wiring.Component):
         m = Module()
         m.submodules.decoder = decoder = Decoder()
         m.submodules.crc = crc = Crc()
-        count, too_long = Signal(bits_for(FRAME_BYTES + 1)), Signal()
+        count = Signal(bits_for(FRAME_BYTES + 1))
+        too_long = Signal()
         full = count == FRAME_BYTES
-        ended, intact = Signal(), Signal()
+        ended = Signal()
+        intact = Signal()
         receiving = ~self.present & ~ended
         m.d.comb += [
             decoder.raw.eq(self.raw),

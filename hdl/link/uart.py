@@ -55,17 +55,18 @@ class Receiver(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        synchronised = Signal(2, init=0b11)
-        line = synchronised[1]
-        m.d.sync += synchronised.eq(Cat(self.line, synchronised[0]))
+        synchronised = Signal(3, init=0b111)
+        line, falls = synchronised[1], synchronised[2] & ~synchronised[1]
+        m.d.sync += synchronised.eq(Cat(self.line, synchronised[:2]))
 
         # `bits` is what is still to be sampled: start bit, data, stop bit.
-        wait, bits = Signal(range(self.divisor)), Signal(range(FRAME_BITS + 1))
+        wait = Signal(range(self.divisor))
+        bits = Signal(range(FRAME_BITS + 1))
         shift = Signal(8)
         with m.If(self.ready):
             m.d.sync += self.valid.eq(0)
         with m.If(bits == 0):
-            with m.If(~line):
+            with m.If(falls):
                 m.d.sync += [bits.eq(FRAME_BITS), wait.eq(self.divisor // 2 - 1)]
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
@@ -101,7 +102,8 @@ class Transmitter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        wait, bits = Signal(range(self.divisor)), Signal(range(FRAME_BITS + 1))
+        wait = Signal(range(self.divisor))
+        bits = Signal(range(FRAME_BITS + 1))
         shift = Signal(FRAME_BITS - 1, init=-1)
         m.d.comb += self.ready.eq(bits == 0)
         with m.If(self.ready):

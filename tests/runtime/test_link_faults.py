@@ -1,14 +1,19 @@
 """A hundred thousand frames over a bad line: nothing is lost, done twice, or silently wrong."""
 
+import re
+
 import numpy as np
 import pytest
 from example_program import example_program
-from faulty_line import FAULTS, FaultyLine, stream
+from faulty_line import CLOCK_HZ, FAULTS, FaultyLine, stream
 
+from spikeloom.compiler.errors import LinkError
 from spikeloom.compiler.shape import Shape
 from spikeloom.runtime.board import BoardEngine
+from spikeloom.runtime.hardware import generate_linked
 from spikeloom.sim import create_engine
 from spikeloom.sim.check import MEMORIES
+from spikeloom.sim.rtl.linked import VerilatedStream
 
 pytestmark = pytest.mark.hardware
 
@@ -56,3 +61,48 @@ def test_many_frames(program, hardware):
     assert 2 * counts.requests >= FRAMES
     assert counts.repeats > 0.15 * counts.requests and counts.damaged > 0.05 * counts.requests
     assert all(line.done[fault] > FRAMES // 200 for fault in (*FAULTS, "stall"))
+
+
+MUTANTS = {
+    "checksum not looked at": (r"state == 32'd\d+", "1'h1", "receiver"),
+    "repeated requests executed": (r"(?<=repeated <= )[^;]+", "1'h0", "interpreter"),
+    "numbers not kept": (r"(?<=last <= )[^;]+", "7'h00", "interpreter"),
+    "lengths of blocks not looked at": (r"(?<=left <= )[^;]+", "8'h01", "receiver.decoder"),
+}
+"""Part of a module's Verilog, what it becomes, module."""
+
+
+@pytest.mark.parametrize("mutant", ["none", *MUTANTS])
+def test_faulty_hardware_is_noticed(program, mutant):
+    """The comparison above can fail: hardware without one of the link's defences does not pass."""
+    verilog, top = generate_linked(Shape.for_program(program), CLOCK_HZ)
+    if mutant != "none":
+        pattern, replacement, module = MUTANTS[mutant]
+        head = verilog.index(f"module \\{top}.{module} ")
+        tail = verilog.index("endmodule", head)
+        body, count = re.subn(pattern, replacement, verilog[head:tail])
+        assert count
+        verilog = verilog[:head] + body + verilog[tail:]
+    line = FaultyLine(VerilatedStream(verilog, top), seed=3, rate=0.4)
+    expected = create_engine("native", program)
+    inputs = {
+        name: np.random.default_rng(4).integers(-500, 500, (400, port.size))
+        for name, port in program.inputs.items()
+    }
+    wanted = expected.run(400, inputs, list(program.outputs))
+
+    def passes():
+        try:
+            engine = board(program, line)
+            found = engine.run(400, inputs, list(program.outputs))
+            if any(not np.array_equal(found[name], wanted[name]) for name in wanted):
+                return False
+            line.hardware = VerilatedStream(verilog, top)
+            line.rate = 0.0
+            with pytest.raises(LinkError, match="lost its place"):
+                engine.run(1, {}, list(program.outputs))
+        except (LinkError, pytest.fail.Exception):
+            return False
+        return True
+
+    assert passes() == (mutant == "none")
