@@ -9,15 +9,14 @@ in one call, and the host's part behind it follows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from nengo.builder.operator import DotInc, Operator, SimPyFunc, TimeUpdate
+from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 
 from ..compiler.frontends.nengo import Action, Conversion, Receive, Run, Send
-from ..compiler.frontends.nengo.linear import constant_part
+from .blocks import Block, Front, at_once
 from .chip import Chip
 
 Step = Callable[[], None]
@@ -35,52 +34,6 @@ def is_function(op: Operator) -> bool:
         return True
     subject = getattr(op, "process", None) or getattr(op, "neurons", None) or op
     return not type(subject).__module__.startswith("nengo.")
-
-
-@dataclass
-class _Front:
-    """What the part in front of the chip gave in some steps.
-
-    Attributes
-    ----------
-    steps : int
-    inputs : dict of input name -> (steps, size) float64 ndarray
-    bridge : dict of base signal -> (steps, ...) ndarray
-        What the part behind the chip reads.
-    error : Exception or None
-        What the step after these raised.
-    """
-
-    steps: int
-    inputs: dict[str, np.ndarray]
-    bridge: dict[Any, np.ndarray]
-    error: Exception | None
-
-    def cut(self, steps: int) -> tuple[_Front, _Front | None]:
-        """The first steps, and the rest."""
-        if steps >= self.steps:
-            return self, None
-
-        def part(rows: slice, steps: int, error: Exception | None) -> _Front:
-            inputs = {name: values[rows] for name, values in self.inputs.items()}
-            bridge = {base: values[rows] for base, values in self.bridge.items()}
-            return _Front(steps, inputs, bridge, error)
-
-        return (
-            part(slice(steps), steps, None),
-            part(slice(steps, None), self.steps - steps, self.error),
-        )
-
-    def joined(self, later: _Front | None) -> _Front:
-        """These steps and those after them."""
-        if later is None:
-            return self
-        return _Front(
-            self.steps + later.steps,
-            {n: np.concatenate([v, later.inputs[n]]) for n, v in self.inputs.items()},
-            {b: np.concatenate([v, later.bridge[b]]) for b, v in self.bridge.items()},
-            later.error,
-        )
 
 
 class Host:
@@ -124,7 +77,7 @@ class Host:
             if not isinstance(action, Run) and action.signal not in self._flat:
                 self._flat[action.signal] = signals[action.signal].reshape(-1)
         self._split()
-        self._ready: _Front | None = None
+        self._ready: Front | None = None
         self.chip = chip
         self._lockstep = self._connect(chip)
 
@@ -252,24 +205,14 @@ class Host:
             for a in self.plan.actions
             if isinstance(a, Receive) or (isinstance(a, Run) and a.operator in behind)
         ]
-        self._behind_at_once = all(map(self._is_simple, behind))
+        self._behind_at_once = all(at_once(placement, op) for op in behind)
+        self._front_at_once = all(at_once(placement, op) for op in front)
         wanted = {s.base for op in behind for s in op.reads} | placement.probed
         self._bridge = [base for base in dict.fromkeys(written_in_front) if base in wanted]
         self._updated = {s.base for op in front for s in op.updates}
         per_step = sum(len(a.elements) for a in self.plan.sends + self.plan.receives)
         per_step += sum(base.size for base in self._bridge)
         self._block = max(1, min(BLOCK, BLOCK_ELEMENTS // max(per_step, 1)))
-
-    def _is_simple(self, op: Operator) -> bool:
-        """Whether an operator behind the chip can be run for a block of steps at once.
-
-        Element by element, so that the result is exactly that of single steps.
-        """
-        placement = self.conversion.placement
-        linear = placement.maps.get(op)
-        if linear is None or isinstance(op, DotInc):
-            return placement.is_constant(op) and not op.updates
-        return len(np.unique(linear.rows)) == len(linear.rows)
 
     def run(self, steps: int, progress: Callable[[int], None]) -> None:
         """Run steps; `progress` is called with the number of steps done since its last call."""
@@ -285,15 +228,20 @@ class Host:
 
     def _set_clock(self, step: int) -> None:
         """Show step number `step` on the clock."""
+        self._turn_clock_back(step)
+        for op in self._clock:
+            self.steps[op]()
+
+    def _turn_clock_back(self, step: int) -> None:
+        """Let the clock's next tick be step number `step`."""
         for op in self._clock:
             self.signals[op.step][...] = step - 1
-            self.steps[op]()
 
     def _run_block(self, steps: int) -> int:
         """Run at most so many steps, all the way; return how many."""
         model = self.conversion.placement.model
         first = int(self.signals[model.step].item()) + 1
-        start = {base: self.signals[base].copy() for base in self._bridge}
+        start = {base: self.signals[base].reshape(-1).copy() for base in self._bridge}
         if self._ready is None:
             self._ready = self._run_front(first, steps)
         front, self._ready = self._ready.cut(steps)
@@ -302,7 +250,7 @@ class Host:
             record = dict.fromkeys(name for a in self.plan.receives for name in a.names)
             if self._behind_at_once:
                 found = self.chip.run(front.steps, front.inputs, record)
-                self._finish_block(first, front.steps, found, front.bridge, start)
+                self._finish_block(first, front, found, start)
             else:
                 snapshot = self.chip.snapshot()
                 found = self.chip.run(front.steps, front.inputs, record)
@@ -325,98 +273,87 @@ class Host:
             raise front.error
         return front.steps
 
-    def _run_front(self, first: int, steps: int) -> _Front:
+    def _run_front(self, first: int, steps: int) -> Front:
         """Run the part in front of the chip; record what the chip and the part behind it need."""
-        sends = [
-            (np.empty((steps, len(a.elements))), self._flat[a.signal], a) for a in self.plan.sends
-        ]
+        for op in self._static:
+            self.steps[op]()
+        front = (self._front_block if self._front_at_once else self._front_steps)(first, steps)
+        for action in self.plan.sends:
+            if action.offset is not None:
+                front.inputs[action.name] = front.inputs[action.name] - action.offset
+        return front
+
+    def _front_block(self, first: int, steps: int) -> Front:
+        block = Block(self.conversion.placement, self.signals, first, steps)
+        for op in self._front:
+            block.run(op)
+        inputs = {a.name: block.source(a.signal)[:, a.elements] for a in self.plan.sends}
+        block.leave()
+        return Front(steps, inputs, {base: block.values[base] for base in self._bridge})
+
+    def _front_steps(self, first: int, steps: int) -> Front:
+        inputs = {a.name: np.empty((steps, len(a.elements))) for a in self.plan.sends}
+        bridge = {base: np.empty((steps, base.size)) for base in self._bridge}
+        sends = [(inputs[a.name], self._flat[a.signal], a) for a in self.plan.sends]
         early = [s for s in sends if s[2].signal in self._updated]
         late = [s for s in sends if s[2].signal not in self._updated]
-        bridge = {base: np.empty((steps, *base.shape)) for base in self._bridge}
-        functions = [self.steps[op] for op in self._front]
+        kept = [(values, self.signals[base].reshape(-1)) for base, values in bridge.items()]
+        functions = [self.steps[op] for op in [*self._clock, *self._front]]
+        self._turn_clock_back(first)
         done, error = 0, None
         old = np.seterr(invalid="raise", divide="ignore")
         try:
-            for op in self._static:
-                self.steps[op]()
-            if not self._front:
-                for values, flat, a in sends:
-                    values[:] = flat[a.elements]
-                done = steps
-            for i in range(steps if self._front else 0):
-                self._set_clock(first + i)
+            for i in range(steps):
                 for values, flat, a in early:
                     values[i] = flat[a.elements]
                 for function in functions:
                     function()
                 for values, flat, a in late:
                     values[i] = flat[a.elements]
-                for base, values in bridge.items():
-                    values[i] = self.signals[base]
+                for values, flat in kept:
+                    values[i] = flat
                 done = i + 1
         except Exception as e:
             error = e
         finally:
             np.seterr(**old)
-        inputs = {
-            a.name: values[:done] - (0.0 if a.offset is None else a.offset)
-            for values, _, a in sends
-        }
-        return _Front(done, inputs, {base: values[:done] for base, values in bridge.items()}, error)
+        return Front(
+            done,
+            {name: values[:done] for name, values in inputs.items()},
+            {base: values[:done] for base, values in bridge.items()},
+            error,
+        )
 
     def _finish_block(
         self,
         first: int,
-        steps: int,
+        front: Front,
         found: dict[str, np.ndarray],
-        bridge: dict[Any, np.ndarray],
         start: dict[Any, np.ndarray],
     ) -> None:
         """Run the part behind the chip for a whole block, and hand it to the probes."""
-        placement = self.conversion.placement
-        values = {base: block.reshape(steps, -1) for base, block in bridge.items()}
-
-        def target(base: Any) -> np.ndarray:
-            if base not in values:
-                constant = constant_part(placement.constant_ops(base), base.size)
-                values[base] = np.repeat(constant[None], steps, axis=0)
-            return values[base]
-
-        def source(base: Any) -> np.ndarray:
-            if base not in values:
-                return np.broadcast_to(self.signals[base].reshape(-1), (steps, base.size))
-            if not placement.updaters[base]:
-                return values[base]
-            before = start[base].reshape(-1) if base in start else self._flat[base]
-            return np.concatenate([before[None], values[base][:-1]])
+        block = Block(self.conversion.placement, self.signals, first, front.steps)
+        block.values.update(front.bridge)
+        block.before.update(start)
 
         def receive(action: Receive) -> None:
             total = _total(found, action)
             if action.adds:
-                target(action.signal)[:, action.elements] += total
+                block.target(action.signal)[:, action.elements] += total
             else:
-                target(action.signal)[:, action.elements] = total
+                block.target(action.signal)[:, action.elements] = total
 
         early = [a for a in self._behind if isinstance(a, Receive) and self._is_updated(a)]
         for received in early:
             receive(received)
         for action in self._behind:
-            if isinstance(action, Receive):
-                if not self._is_updated(action):
-                    receive(action)
-                continue
-            linear = placement.maps.get(action.operator)
-            if linear is None:
-                continue
-            values_in = source(linear.source)[:, linear.cols] * linear.data
-            if action.operator.sets:
-                target(linear.target)[:, linear.rows] = values_in
-            else:
-                target(linear.target)[:, linear.rows] += values_in
-        for base, block in values.items():
-            self.signals[base].reshape(-1)[:] = block[-1]
-        self._set_clock(first + steps - 1)
-        self._record_block(first, values)
+            if isinstance(action, Run):
+                block.run(action.operator)
+            elif not self._is_updated(action):
+                receive(action)
+        block.leave()
+        self._set_clock(first + front.steps - 1)
+        self._record_block(first, block.values)
 
     def _is_updated(self, action: Receive) -> bool:
         """Whether what is received is the state of a synapse, seen one step later."""
@@ -425,12 +362,11 @@ class Host:
     def _run_behind(
         self,
         first: int,
-        front: _Front,
+        front: Front,
         found: dict[str, np.ndarray],
         start: dict[Any, np.ndarray],
     ) -> Iterator[None]:
         """Run the part behind the chip step by step, with what was recorded; yield after each."""
-        bridge = front.bridge
         index = [0]
 
         def receiver(action: Receive) -> Step:
@@ -448,23 +384,26 @@ class Host:
         functions = [
             receiver(a) if isinstance(a, Receive) else self.steps[a.operator] for a in self._behind
         ]
-        updated = [base for base in bridge if base in self._updated]
-        plain = [base for base in bridge if base not in self._updated]
-        for base in updated:
-            self.signals[base][...] = start[base]
+        held = [(base, self.signals[base].reshape(-1)) for base in front.bridge]
+        updated = [(flat, front.bridge[b]) for b, flat in held if b in self._updated]
+        plain = [(flat, front.bridge[b]) for b, flat in held if b not in self._updated]
+        for base, flat in held:
+            if base in self._updated:
+                flat[:] = start[base]
+        self._turn_clock_back(first)
+        functions = [self.steps[op] for op in self._clock] + functions
         for i in range(front.steps):
             index[0] = i
-            self._set_clock(first + i)
-            for base in plain:
-                self.signals[base][...] = bridge[base][i]
+            for flat, values in plain:
+                flat[:] = values[i]
             old = np.seterr(invalid="raise", divide="ignore")
             try:
                 for function in functions:
                     function()
             finally:
                 np.seterr(**old)
-            for base in updated:
-                self.signals[base][...] = bridge[base][i]
+            for flat, values in updated:
+                flat[:] = values[i]
             yield
 
 
