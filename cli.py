@@ -16,6 +16,7 @@ COMMANDS = {
     "compile": "lower a Nengo network to a Program, with a report",
     "run": "run a compiled Program without Nengo",
     "show": "print a Program in a form that a person can follow",
+    "verify": "compare the hardware with the golden model, cycle by cycle",
     "boards": "list the boards that hardware can be built for",
     "flash": "put a bitstream onto its board",
 }

@@ -24,9 +24,9 @@ from .routed import Routed, parse
 RTL, DESCRIPTION, LOGS = "rtl", "hardware.json", "logs"
 """What a build's folder holds beside the bitstream."""
 
-TOP_FILE, LOOM_FILE = "board.v", "loom.v"
+BOARD_FILE = "board.v"
 
-RECIPE = 1
+RECIPE = 2
 """Counts changes of how bitstreams are made from the same Verilog."""
 
 
@@ -141,7 +141,7 @@ def deliver(built: Build, directory: Path) -> None:
 
 
 def generate(shape: Shape, board: Board, clock_hz: int) -> dict[str, str]:
-    """Verilog files by name: the loom with its link, and for a real board what is around it.
+    """Verilog files by name: core, primitives, link, and for a real board what is around it.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def generate(shape: Shape, board: Board, clock_hz: int) -> dict[str, str]:
     """
     try:
         from ..hdl.link.uart import divisor
-        from ..hdl.top import top_verilog
+        from ..hdl.top import top_files
     except ImportError as e:
         raise ToolError(
             f"generating hardware needs Amaranth ({e}); install it: {toolchain.INSTALL}"
@@ -160,9 +160,9 @@ def generate(shape: Shape, board: Board, clock_hz: int) -> dict[str, str]:
         around = board.top(clock_hz) if board.top else ""
     except ValueError as e:
         raise ToolError(f"the board {board.name} cannot run at that clock: {e}") from e
-    files = {LOOM_FILE: top_verilog(shape, clock_hz, cycles, board.family)}
+    files = top_files(shape, clock_hz, cycles, board.family)
     if around:
-        files[TOP_FILE] = around
+        files[BOARD_FILE] = around
     return files
 
 
@@ -259,9 +259,8 @@ def _synthesise(work: Path, board: Board) -> None:
         "ecp5": "synth_ecp5 -nodsp",
         "ice40": "synth_ice40 -device u",
     }[board.family]
-    script = (
-        f"read_verilog {RTL}/{LOOM_FILE} {RTL}/{TOP_FILE}; {command} -top {TOP} -json netlist.json"
-    )
+    sources = " ".join(f"{RTL}/{file.name}" for file in sorted((work / RTL).glob("*.v")))
+    script = f"read_verilog {sources}; {command} -top {TOP} -json netlist.json"
     output = toolchain.run(toolchain.YOSYS, ["-p", script], work, "synthesis.log")
     toolchain.refuse_conflicts(output)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from amaranth import Module
-from amaranth.back import verilog
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.shape import Shape
 from . import primitives
+from .core import Core
 from .link.link import LinkedCore
 from .link.uart import Receiver, Transmitter
+from .verilog import TOP as CORE
+from .verilog import convert
 
 LINKED_CORE = "loom_linked_core"
 TOP = "loom_top"
+CORE_FILE, PRIMITIVES_FILE, TOP_FILE = "loom_core.v", "primitives.v", "loom.v"
 
 
 class Top(wiring.Component):
@@ -26,6 +29,8 @@ class Top(wiring.Component):
         Frequency of the clock, for the host's information.
     divisor : int
         Clock cycles per bit of the serial line; `hdl.link.uart.divisor` computes it.
+    core_module : str, optional
+        As in `hdl.link.link.LinkedCore`.
 
     Attributes
     ----------
@@ -35,8 +40,10 @@ class Top(wiring.Component):
         A request is being executed or answered: for a lamp.
     """
 
-    def __init__(self, shape: Shape, clock_hz: int, divisor: int) -> None:
-        self.linked = LinkedCore(shape, clock_hz)
+    def __init__(
+        self, shape: Shape, clock_hz: int, divisor: int, core_module: str | None = None
+    ) -> None:
+        self.linked = LinkedCore(shape, clock_hz, core_module)
         self.receiver = Receiver(divisor)
         self.transmitter = Transmitter(divisor)
         super().__init__(
@@ -71,11 +78,28 @@ def top_verilog(shape: Shape, clock_hz: int, divisor: int, family: str = "plain"
     return _verilog(Top(shape, clock_hz, divisor), TOP, family)
 
 
+def top_files(shape: Shape, clock_hz: int, divisor: int, family: str) -> dict[str, str]:
+    """The same in three files: what a board's build consists of.
+
+    Returns
+    -------
+    dict
+        File name -> text: ``loom_core.v`` holds the core alone, with its trace port, which is left
+        open; ``primitives.v`` the memories and multipliers of the device family; ``loom.v`` the
+        link around the core, top module `TOP`.
+    """
+    top = Top(shape, clock_hz, divisor, CORE)
+    return {
+        CORE_FILE: convert(Core(shape), CORE),
+        PRIMITIVES_FILE: primitives.text(family),
+        TOP_FILE: convert(top, TOP),
+    }
+
+
 def linked_core_verilog(shape: Shape, clock_hz: int, family: str = "plain") -> str:
     """Verilog text of a core with its link, without the serial line; top module `LINKED_CORE`."""
     return _verilog(LinkedCore(shape, clock_hz), LINKED_CORE, family)
 
 
 def _verilog(component: wiring.Component, name: str, family: str) -> str:
-    text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-    return f"{primitives.text(family)}\n{text}"
+    return f"{primitives.text(family)}\n{convert(component, name)}"

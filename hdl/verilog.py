@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.back import verilog
+from amaranth.lib import wiring
 
 from ..compiler.encoding import memories
 from ..compiler.shape import Shape
@@ -18,8 +19,13 @@ LAYOUT_VERSION = 1
 
 def core_verilog(shape: Shape, family: str = "plain") -> str:
     """Verilog text of a whole core of this shape, top module `TOP`."""
-    text = verilog.convert(Core(shape), name=TOP, emit_src=False, strip_internal_attrs=True)
-    return f"{primitives.text(family)}\n{text}"
+    return f"{primitives.text(family)}\n{convert(Core(shape), TOP)}"
+
+
+def convert(component: wiring.Component, name: str) -> str:
+    """Verilog text of a component as the module `name`, without its primitives."""
+    text: str = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    return text
 
 
 def layout(shape: Shape) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from ..compiler.program import Program
 from ..compiler.shape import Shape
 from ..sim.native.build import cache_folder
 
+INSTALL = "pip install 'spikeloom[hardware]'"
+
 SIMULATED = {
     "weight_words": 4096,
     "accumulator_words": 256,
@@ -99,10 +101,7 @@ def _kept(what: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         content = make()
     except ModuleNotFoundError as e:
-        raise ToolError(
-            f"generating hardware needs Amaranth ({e}); install it: "
-            "pip install 'spikeloom[hardware]'"
-        ) from e
+        raise ToolError(f"generating hardware needs {e.name}; install it: {INSTALL}") from e
     folder.mkdir(parents=True, exist_ok=True)
     write_file(kept, json.dumps(content).encode())
     return content

@@ -14,7 +14,7 @@ from ...compiler.shape import Shape
 from ..trace import Trace, Writes, pack, unpack
 from .build import build
 
-LIMIT = 1 << 31
+LIMIT = 1 << 24
 """Clock cycles after which a phase counts as hanging."""
 
 

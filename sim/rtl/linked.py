@@ -13,7 +13,7 @@ from .build import build_library
 STREAM = Path(__file__).with_name("stream.cpp")
 SERIAL = Path(__file__).with_name("serial.cpp")
 REPLY_ROOM = 1 << 20
-LIMIT = 1 << 31
+LIMIT = 1 << 24
 """Clock cycles after which an exchange counts as hanging."""
 
 _HANDLE, _U32, _U64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
