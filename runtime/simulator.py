@@ -68,6 +68,8 @@ class Simulator(nengo.Simulator):
         What the chip runs; None if nothing of the network can run there.
     placement : WorkShare
         What runs on the chip, what on the host and why.
+    signals : SignalDict
+        The host's signals. Those of which only the chip knows keep their initial values.
     """
 
     def __init__(

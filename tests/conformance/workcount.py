@@ -158,8 +158,11 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    import nengo
+
     import spikeloom
 
+    nengo.rc.set("decoder_cache", "enabled", "False")  # it would hide what solvers differ in
     counter = WorkCounter(config)
     counter.watch(spikeloom.Simulator)
     config.pluginmanager.register(counter, "spikeloom-work")
