@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..compiler.instructions import Evt, Mac, Map
-from ..compiler.program import Program
+from ..compiler.program import PopulationInfo, Program
 from .trace import Trace, Writes
 
 
@@ -193,16 +193,26 @@ def _owner(
         elif isinstance(i, Map):
             code = program.kernels[i.kernel]
             owner = program.populations[i.population]
-            name = owner.origin or owner.name
+            origin = owner.origin or owner.name
             events = code.emits == "events"
             if memory == "count" and events and address == i.list:
-                return text, -1, f"event count of {name}"
+                return text, -1, f"event count of {origin}"
             if memory == "event" and events and 0 <= address - i.target < i.length:
-                return text, -1, f"event of {name}"
+                return text, -1, f"event of {origin}"
             if memory == "value" and not events and 0 <= address - i.target < i.length:
-                return text, address - i.target, f"output of {name}"
+                name, element = _member(owner, address - i.target)
+                return text, element, f"output of {name}"
             if memory.startswith("state") and 0 <= address - i.state < i.length:
                 slot = int(memory.removeprefix("state"))
                 if slot < len(code.states):
-                    return text, address - i.state, f"{code.states[slot].name} of {name}"
+                    name, element = _member(owner, address - i.state)
+                    return text, element, f"{code.states[slot].name} of {name}"
     return f"phase {phase}, no instruction", -1, "nothing that the Program writes"
+
+
+def _member(population: PopulationInfo, element: int) -> tuple[str, int]:
+    """Which of the user's populations an element of a joint one belongs to, and as which neuron."""
+    for name, first, size in population.members:
+        if first <= element < first + size:
+            return name, element - first
+    return population.origin or population.name, element
