@@ -53,14 +53,38 @@ def elements_from_bytes(raw: bytes, bits: int, signed: bool = True) -> np.ndarra
 
 
 def write(info: MemoryInfo, first: int, raw: bytes) -> list[bytes]:
-    """Commands that write elements, as `elements_to_bytes` gives them, from address `first` on."""
+    """Commands that write elements, as `elements_to_bytes` gives them, from address `first` on.
+
+    Long runs of equal elements, such as the padding of weights, take one command.
+    """
     width = element_bytes(info.bits)
     most = (ROOM - HEADER.size) // width
-    return [
-        _header(Opcode.WRITE, info.number, first + start, count)
-        + raw[start * width : (start + count) * width]
-        for start, count in _pieces(len(raw) // width, most)
-    ]
+    commands, written = [], 0
+    for start, end in [*_runs(raw, width), (len(raw) // width, len(raw) // width)]:
+        for piece, count in _pieces(start - written, most):
+            place = written + piece
+            commands.append(
+                _header(Opcode.WRITE, info.number, first + place, count)
+                + raw[place * width : (place + count) * width]
+            )
+        element = raw[start * width : (start + 1) * width]
+        for piece, count in _pieces(end - start, LARGEST_COUNT):
+            commands.append(_header(Opcode.FILL, info.number, first + start + piece, count))
+            commands[-1] += element
+        written = end
+    return commands
+
+
+def _runs(raw: bytes, width: int) -> list[tuple[int, int]]:
+    """First element and end of each run of equal elements that is cheaper to fill than to write."""
+    least = 2 * HEADER.size // width + 2
+    if len(raw) < least * width:
+        return []
+    elements = np.frombuffer(raw, np.uint8).reshape(-1, width)
+    changes = np.flatnonzero((elements[1:] != elements[:-1]).any(axis=1)) + 1
+    bounds = np.concatenate([[0], changes, [len(elements)]])
+    long = np.flatnonzero(np.diff(bounds) >= least)
+    return [(int(bounds[n]), int(bounds[n + 1])) for n in long]
 
 
 def fill(info: MemoryInfo, first: int, count: int, value: int = 0) -> list[bytes]:

@@ -11,8 +11,10 @@ from ..compiler.shape import Shape
 from ..sim.rtl.linked import VerilatedSerial
 from .hardware import generate_linked
 
-CLOCK_HZ = 24_000_000
-DIVISOR = 8
+CLOCK_HZ = 12_000_000
+DIVISOR = 4
+"""As few clock cycles per bit as possible: each has to be simulated."""
+
 BAUD = CLOCK_HZ // DIVISOR
 
 
@@ -27,6 +29,8 @@ class SimulatedBoard:
     shape : Shape
     skew : int
         How much longer a bit is at the host's end of the line, in parts per thousand.
+    divisor : int
+        Clock cycles per bit.
 
     Attributes
     ----------
@@ -39,9 +43,9 @@ class SimulatedBoard:
         If a tool is missing, or this system has no pseudo-terminals.
     """
 
-    def __init__(self, shape: Shape, skew: int = 0) -> None:
-        verilog, top = generate_linked(shape, CLOCK_HZ, DIVISOR)
-        self.hardware = VerilatedSerial(verilog, top, DIVISOR, skew)
+    def __init__(self, shape: Shape, skew: int = 0, divisor: int = DIVISOR) -> None:
+        verilog, top = generate_linked(shape, CLOCK_HZ, divisor)
+        self.hardware = VerilatedSerial(verilog, top, divisor, skew)
         try:
             import tty
 

@@ -94,12 +94,33 @@ def test_wide_elements():
 
 def test_commands_fit_into_a_request():
     info = MemoryInfo(3, 100_000, 18)
-    for command in requests.write(info, 70_000, bytes(3 * 1000)):
+    values = elements_to_bytes(np.arange(1000), 18)
+    for command in requests.write(info, 70_000, values):
         assert len(command) <= requests.ROOM
     opcode, memory, low, high, count = HEADER.unpack(command[: HEADER.size])
     assert (opcode, memory) == (Opcode.WRITE, 3)
     assert (high << 16 | low) + count == 71_000
     assert len(requests.fill(info, 0, 100_000)) == 2
+
+
+def test_runs_are_filled():
+    rng = np.random.default_rng(0)
+    info = MemoryInfo(3, 100_000, 18)
+    for _ in range(50):
+        values = np.repeat(rng.integers(0, 5, 30), rng.integers(1, 40, 30))
+        memory, size = np.full(5000, -1), 0
+        for command in requests.write(info, 100, elements_to_bytes(values, 18)):
+            opcode, _, low, _, count = HEADER.unpack(command[: HEADER.size])
+            found = elements_from_bytes(command[HEADER.size :], 18)
+            assert len(found) == (count if opcode == Opcode.WRITE else 1)
+            assert (memory[low : low + count] == -1).all()
+            memory[low : low + count] = found
+            size += len(command)
+        np.testing.assert_array_equal(memory[100 : 100 + len(values)], values)
+        assert size < 3 * len(values) + HEADER.size * 2
+        assert (memory[:100] == -1).all() and (memory[100 + len(values) :] == -1).all()
+    zeros = requests.write(info, 0, bytes(3 * 100_000))
+    assert sum(map(len, zeros)) == 2 * (HEADER.size + 3)
 
 
 # -- hardware ------------------------------------------------------------------------------------
