@@ -184,6 +184,17 @@ static void read_port(const context_t *context, const port_t *port, int64_t *res
 
 void loom_read(const context_t *context, const port_t *port) { read_port(context, port, port->data); }
 
+/* Write an input port; returns 0, or 1 if a value is out of range, and then nothing was written. */
+int loom_write(const context_t *context, int64_t base, int64_t size, const int64_t *from)
+{
+    for (int64_t i = 0; i < size; i++)
+        if (from[i] < VALUE_LO || from[i] > VALUE_HI)
+            return 1;
+    for (int64_t i = 0; i < size; i++)
+        context->value[base + i] = (value_t)from[i];
+    return 0;
+}
+
 /* Execute instructions begin..end-1 once. */
 void loom_execute(context_t *context, const instruction_t *instructions, int64_t begin, int64_t end)
 {
@@ -191,12 +202,12 @@ void loom_execute(context_t *context, const instruction_t *instructions, int64_t
         execute(context, instructions + i);
 }
 
-/* Run whole steps: phase p ends before instruction phase_end[p]; `inputs` are sorted by phase. */
+/* Run the steps first..last-1: phase p ends before instruction phase_end[p]; `inputs` are sorted by phase. */
 void loom_run(context_t *context, const instruction_t *instructions, const int64_t *phase_end,
-              int64_t phases, int64_t steps, const port_t *inputs, int64_t input_count,
+              int64_t phases, int64_t first, int64_t last, const port_t *inputs, int64_t input_count,
               const port_t *outputs, int64_t output_count)
 {
-    for (int64_t step = 0; step < steps; step++) {
+    for (int64_t step = first; step < last; step++) {
         const port_t *input = inputs;
         int64_t begin = 0;
         for (int64_t phase = 0; phase < phases; phase++) {

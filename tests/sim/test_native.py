@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from example_program import example_program
-from random_programs import FAMILY, random_program
+from random_programs import FAMILY, random_inputs, random_program
 
 from spikeloom.compiler.errors import ToolError
 from spikeloom.compiler.instructions import Evt, Mac
@@ -262,3 +262,14 @@ def test_no_warnings(tmp_path):
     )  # fmt: skip
     assert answer.returncode == 0
     assert answer.stderr == ""
+
+
+def test_long_runs_are_done_in_parts_that_change_nothing(monkeypatch):
+    program = random_program(5)
+    inputs = random_inputs(5, program, 300)
+    whole = NativeEngine(program).run(300, inputs, list(program.outputs))
+    for longest in (0.0, 1e9):
+        monkeypatch.setattr("spikeloom.sim.native.engine.LONGEST_CALL", longest)
+        monkeypatch.setattr("spikeloom.sim.native.engine.FIRST_PART", 1)
+        parts = NativeEngine(program).run(300, inputs, list(program.outputs))
+        assert all(np.array_equal(whole[name], parts[name]) for name in whole)
