@@ -28,7 +28,7 @@ class Samples:
             samples = samples.array()
         if not isinstance(samples, np.ndarray):
             for sample in samples:
-                self.append(np.asarray(sample))
+                self.append(sample)
         elif len(samples):
             self._flush()
             self._blocks.append(samples)

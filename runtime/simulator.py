@@ -18,6 +18,7 @@ from nengo.utils.progress import Progress, ProgressTracker
 
 from ..compiler.compile import lower
 from ..compiler.frontends.nengo import convert
+from ..compiler.frontends.nengo.linear import elements
 from ..compiler.graph import Graph
 from ..compiler.machine import Machine
 from ..compiler.program import Program
@@ -217,13 +218,14 @@ class Simulator(nengo.Simulator):
             self._sim_data[probe] = Samples()
         self.data.reset()
 
-    def _find_probe_places(self) -> list[tuple[Any, Any, tuple[int, ...], np.ndarray]]:
-        from ..compiler.frontends.nengo.linear import elements
-
+    def _find_probe_places(self) -> list[tuple[Any, Any, tuple[int, ...], np.ndarray | None]]:
+        """Probe, signal, shape, and elements of its base signal (None: all, in order)."""
         places = []
         for probe in self.model.probes:
             signal = self.model.sig[probe]["in"]
-            numbers = np.zeros(0, dtype=int) if signal.sparse else elements(signal).ravel()
+            numbers = None if signal.sparse else elements(signal).ravel()
+            if numbers is not None and np.array_equal(numbers, np.arange(signal.base.size)):
+                numbers = None
             places.append((probe, signal, signal.shape, numbers))
         return places
 
@@ -237,12 +239,13 @@ class Simulator(nengo.Simulator):
                 taken = np.flatnonzero(steps % (probe.sample_every / self.dt) < 1)
             if signal.base in found:
                 block = found[signal.base]
-                block = block[taken] if block.shape[1] == len(numbers) else block[:, numbers][taken]
+                block = block[taken] if numbers is None else block[:, numbers][taken]
                 self._sim_data[probe].extend(block.reshape(len(block), *shape))
             else:
                 count = len(steps[taken])
                 value = self.signals[signal].copy()
-                self._sim_data[probe].extend(np.broadcast_to(value, (count, *shape)))
+                same = [value] * count if signal.sparse else np.broadcast_to(value, (count, *shape))
+                self._sim_data[probe].extend(same)
 
     # -- pickling ----------------------------------------------------------------------------
 

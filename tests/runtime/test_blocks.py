@@ -111,6 +111,24 @@ def test_function_behind_the_chip_that_raises_can_be_gone_on_from():
         np.testing.assert_array_equal(block, single)
 
 
+def test_probe_of_sparse_weights():
+    with nengo.Network(seed=1) as net:
+        a = nengo.Ensemble(5, 1)
+        b = nengo.Ensemble(5, 1)
+        sparse = nengo.Sparse((5, 5), indices=[[0, 1], [4, 2]], init=[0.1, -0.2])
+        conn = nengo.Connection(a.neurons, b.neurons, transform=sparse)
+        probe = nengo.Probe(conn, "weights")
+    with (
+        nengo.Simulator(net, progress_bar=False) as expected,
+        Simulator(net, progress_bar=False) as sim,
+    ):
+        expected.run_steps(3)
+        sim.run_steps(3)
+        assert len(sim.data[probe]) == len(expected.data[probe]) == 3
+        for a, b in zip(sim.data[probe], expected.data[probe], strict=True):
+            np.testing.assert_array_equal(a.toarray(), b.toarray())
+
+
 def test_state_on_the_host_in_front_of_the_chip():
     with nengo.Network(seed=1) as net:
         u = nengo.Node(lambda t: np.sin(30 * t), label="u")
