@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...compiler.encoding import image
+from ...compiler.instructions import Evt, Instruction
 from ...compiler.program import OutputPort, Program
+from ...compiler.timing import phase_cycles
 from ..check import (
     check_content,
     check_inputs,
@@ -46,9 +48,15 @@ class RtlEngine:
         self.program = program
         self.core = VerilatedCore(verilog, layout)
         self._image, self._starts = image(program, self.core.shape)
+        self._limits = [self._limit(phase) for phase in program.phases]
         for name in ("weight", "instruction", *program.tables):
             self.core.write(name, 0, self._image[name])
         self.reset()
+
+    def _limit(self, phase: Sequence[Instruction]) -> int:
+        """Clock cycles after which a phase counts as hanging: twice what it takes at most."""
+        counts = [i.rows if isinstance(i, Evt) else 0 for i in phase]
+        return 2 * phase_cycles(self.program.machine, self.program.kernels, phase, counts)
 
     def reset(self) -> None:
         """Put all memories and counters back to the Program's initial content."""
@@ -72,7 +80,7 @@ class RtlEngine:
         """Run one phase of a step, or all of them."""
         for number in range(len(self.program.phases)) if phase is None else [phase]:
             check_phase(self.program, number)
-            self.core.run(self._starts[number])
+            self.core.run(self._starts[number], self._limits[number])
 
     def read(self, name: str) -> np.ndarray:
         """Read output port `name`."""
@@ -104,7 +112,7 @@ class RtlEngine:
                 for port, values in given:
                     if port.phase == number:
                         self.core.write("value", port.base, values[step])
-                self.core.run(start)
+                self.core.run(start, self._limits[number])
             for name, output in ports.items():
                 outputs[name][step] = self._read(output)
         return outputs

@@ -10,6 +10,8 @@ import pytest
 from cores import generate, shape_for, side_by_side
 from random_programs import FAMILY, random_inputs, random_program
 
+from spikeloom.compiler.errors import ToolError
+
 pytestmark = pytest.mark.hardware
 
 STEPS = 8
@@ -78,10 +80,14 @@ def core(programs):
 
 
 def differences(programs, verilog, layout):
-    """What the first Program that shows any difference shows, else None."""
+    """What the first Program that shows any difference shows, or that it hangs, else None."""
     for seed, program in programs.items():
         inputs = random_inputs(seed, program, STEPS)
-        comparison, wrong = side_by_side(program, verilog, layout, STEPS, inputs)
+        try:
+            comparison, wrong = side_by_side(program, verilog, layout, STEPS, inputs)
+        except ToolError as e:
+            assert "did not end its phase" in str(e)
+            return None, str(e)
         if comparison.differences or wrong:
             return comparison, wrong
     return None
@@ -97,7 +103,7 @@ def test_mutants_are_caught(programs, core, name):
     caught = differences(programs, mutate(verilog, *MUTANTS[name]), layout)
     assert caught is not None, f"nobody noticed: {name}"
     comparison, _ = caught
-    if comparison.differences:
+    if comparison and comparison.differences:
         first = comparison.first
         assert first.expected != first.found
         assert str(first).startswith(f"step {first.step}, phase {first.phase}, cycle {first.cycle}")
