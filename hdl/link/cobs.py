@@ -82,6 +82,11 @@ class Decoder(wiring.Component):
 class Encoder(wiring.Component):
     """Frames to an encoded stream. A block is collected, then sent.
 
+    Parameters
+    ----------
+    latency : int
+        Of its memory: 1, or 2 with an output register.
+
     Attributes
     ----------
     data : unsigned(8), in; valid : bool, in; ready : bool, out
@@ -94,7 +99,8 @@ class Encoder(wiring.Component):
         The encoded stream.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, latency: int = READ_LATENCY) -> None:
+        self.latency = latency
         super().__init__(
             {
                 "data": In(8),
@@ -112,7 +118,7 @@ class Encoder(wiring.Component):
         m = Module()
         length = Signal(8)
         position = Signal(8)
-        age = Signal(range(READ_LATENCY + 1))
+        age = Signal(range(self.latency + 1))
         final = Signal()
         stored = Signal(8)
         keeps = self.data != 0
@@ -123,6 +129,7 @@ class Encoder(wiring.Component):
             write=(self.valid & self.ready & keeps, length, self.data),
             read_address=position,
             read_data=stored,
+            latency=self.latency,
         )
         with m.FSM():
             with m.State("COLLECT"):
@@ -142,7 +149,7 @@ class Encoder(wiring.Component):
                 with m.If(self.raw_ready):
                     m.next = "BLOCK"
             with m.State("BLOCK"):
-                here = age == READ_LATENCY
+                here = age == self.latency
                 m.d.comb += [self.raw.eq(stored), self.raw_valid.eq(here & (position != length))]
                 with m.If(position == length):
                     m.d.sync += length.eq(0)

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...compiler.encoding import bits_for
+from ...compiler.kernels.pipeline import memory_latency
 from ...compiler.protocol import (
     ADDRESS_BITS,
     FRAME_BYTES,
@@ -22,7 +23,6 @@ from ...compiler.protocol import (
 )
 from ...compiler.shape import Shape
 from ..host import READ_CYCLES, HostBus, memory_table
-from ..primitives import READ_LATENCY
 from .frames import DAMAGED_BITS
 
 CYCLE_BITS = 8 * LINK_FIELDS["cycles"][1]
@@ -41,7 +41,7 @@ class Interpreter(wiring.Component):
     Attributes
     ----------
     present, length : in; done : bool, out; position : out; data : in; damaged : in
-        The request, from a `FrameReceiver`.
+        The request, from a `FrameReceiver` whose latency is that of the core's memories.
     reply, reply_valid : out; reply_ready : in; finish : out; finished : in
         The reply, to a `FrameSender`.
     start, start_address : out; idle : in
@@ -88,8 +88,9 @@ class Interpreter(wiring.Component):
             m.d.sync += cycles.eq(cycles + 1)
 
         # The byte at `position` is there some cycles after the position has changed.
-        age = Signal(range(READ_LATENCY + 2))
-        here = self.present & (age == READ_LATENCY + 1)
+        latency = memory_latency(self.shape.machine)
+        age = Signal(range(latency + 1))
+        here = self.present & (age == latency)
         over = self.position == self.length
         take = Signal()
         with m.If(~self.present | take):

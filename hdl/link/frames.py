@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...compiler.encoding import bits_for
 from ...compiler.protocol import CRC_BYTES, CRC_RESIDUE, FRAME_BYTES, LINK_FIELDS
-from ..primitives import add_memory
+from ..primitives import READ_LATENCY, add_memory
 from .cobs import Decoder, Encoder
 from .crc import Crc
 
@@ -18,6 +18,11 @@ DAMAGED_BITS = 8 * LINK_FIELDS["damaged"][1]
 
 class FrameReceiver(wiring.Component):
     """Takes in one request after the other.
+
+    Parameters
+    ----------
+    latency : int
+        Of its memory: 1, or 2 with an output register.
 
     Attributes
     ----------
@@ -30,12 +35,13 @@ class FrameReceiver(wiring.Component):
     done : bool, in
         It is not needed any more.
     position : unsigned, in; data : unsigned(8), out
-        A byte of the request, `READ_LATENCY` cycles after its position.
+        A byte of the request, `latency` cycles after its position.
     damaged : unsigned, out
         Requests that were dropped because of what they held; wraps.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, latency: int = READ_LATENCY) -> None:
+        self.latency = latency
         super().__init__(
             {
                 "raw": In(8),
@@ -76,6 +82,7 @@ class FrameReceiver(wiring.Component):
             write=(decoder.valid & ~full, count, decoder.data),
             read_address=self.position,
             read_data=self.data,
+            latency=self.latency,
         )
         with m.If(decoder.valid):
             m.d.sync += [count.eq(Mux(full, count, count + 1)), too_long.eq(too_long | full)]
@@ -98,6 +105,11 @@ class FrameReceiver(wiring.Component):
 class FrameSender(wiring.Component):
     """Sends one reply after the other.
 
+    Parameters
+    ----------
+    latency : int
+        Of its memory: 1, or 2 with an output register.
+
     Attributes
     ----------
     data : unsigned(8), in; valid : bool, in; ready : bool, out
@@ -109,7 +121,8 @@ class FrameSender(wiring.Component):
         The encoded stream.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, latency: int = READ_LATENCY) -> None:
+        self.latency = latency
         super().__init__(
             {
                 "data": In(8),
@@ -125,7 +138,7 @@ class FrameSender(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.encoder = encoder = Encoder()
+        m.submodules.encoder = encoder = Encoder(self.latency)
         m.submodules.crc = crc = Crc()
         left = Signal(range(CRC_BYTES + 1), init=CRC_BYTES)
         checksum = self.finish & (left != 0)

@@ -6,6 +6,7 @@ from amaranth import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...compiler.kernels.pipeline import memory_latency
 from ...compiler.shape import Shape
 from ..core import Core
 from .commands import Interpreter
@@ -51,11 +52,12 @@ class LinkedCore(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        latency = memory_latency(self.shape.machine)
         core = Core(self.shape)
         m.submodules.core = core if self.core_module is None else self._instance(core)
-        m.submodules.receiver = receiver = FrameReceiver()
+        m.submodules.receiver = receiver = FrameReceiver(latency)
         m.submodules.interpreter = interpreter = Interpreter(self.shape, self.clock_hz)
-        m.submodules.sender = sender = FrameSender()
+        m.submodules.sender = sender = FrameSender(latency)
         m.d.comb += [
             receiver.raw.eq(self.request),
             receiver.raw_valid.eq(self.request_valid),

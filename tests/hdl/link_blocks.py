@@ -22,7 +22,7 @@ def block_list():
         **{f"transmitter{n}": Transmitter(n) for n in DIVISORS},
         "crc": Crc(),
         "decoder": Decoder(),
-        "encoder": Encoder(),
+        "encoder": Encoder(1),
         "frames_in": FrameReceiver(),
         "frames_out": FrameSender(),
     }
