@@ -20,7 +20,7 @@ def command(*options):
     """
     above_nengo = Path(find_spec("nengo").submodule_search_locations[0]).parent
     return [
-        *(sys.executable, "-m", "pytest", "-c", str(HERE / "pytest.ini"), "-p", "workcount"),
+        *(sys.executable, "-m", "pytest", "-c", str(HERE / "nengo_suite.ini"), "-p", "workcount"),
         *("-p", "no:cacheprovider", f"--rootdir={above_nengo}", "--unsupported"),
         *("--pyargs", "nengo"),
         *options,
