@@ -68,8 +68,10 @@ ICEBREAKER = Board(
         weight_bits=16,
         value_bits=16,
         accumulator_bits=32,
-        parameter_bits=16,
+        state_bits=22,
+        parameter_bits=14,
         index_bits=12,
+        operations_per_stage=3,
     ),
     depths={
         "weight_words": 16384,

@@ -36,9 +36,9 @@ from .instructions import Evt, Instruction, Mac, Map
 from .kernels.code import KernelCode
 from .kernels.pipeline import (
     LANE_STEPS,
-    MULTIPLIER_LATENCY,
     RESCALE_STEPS,
     memory_latency,
+    multiplier_latency,
     pipeline,
     stages_of,
 )
@@ -118,7 +118,7 @@ def latencies(machine: Machine) -> Latencies:
         fetch=memory + 1,
         period=memory + 2,
         address=address,
-        row=memory + address + memory + MULTIPLIER_LATENCY + 1,
+        row=memory + address + memory + multiplier_latency(machine) + 1,
         gap=memory + 1,
         drain=memory + 2,
         map_input=memory + stages_of(LANE_STEPS, machine) + rescale,

@@ -12,8 +12,10 @@ from ..compiler.encoding import SHIFT_BITS
 from ..compiler.kernels.pipeline import (
     DIVIDE_STEPS,
     RESCALE_STEPS,
+    division_steps_per_stage,
     multiplier_bits,
     multiplier_chunks,
+    multiplier_latency,
 )
 from ..compiler.machine import Machine
 from .primitives import add_multiplier
@@ -39,14 +41,14 @@ class Steps:
     Parameters
     ----------
     m : Module
-    machine : Machine
-        Says how many operations a stage takes.
+    each : int
+        Operations in a stage.
     count : int
         Operations of the whole chain.
     """
 
-    def __init__(self, m: Module, machine: Machine, count: int) -> None:
-        self.m, self.each, self.count = m, machine.operations_per_stage, count
+    def __init__(self, m: Module, each: int, count: int) -> None:
+        self.m, self.each, self.count = m, each, count
         self.done = 0
 
     def after(self, values: Mapping[str, Value]) -> list[Signal]:
@@ -81,9 +83,10 @@ def multiply(m: Module, a: Value, b: Value, machine: Machine, name: str) -> Valu
     for i, (x, i_weight) in enumerate(_chunks(a, machine)):
         for j, (y, j_weight) in enumerate(_chunks(b, machine)):
             product = Signal(signed(len(x) + len(y)), name=f"{name}_product_{i}_{j}")
-            add_multiplier(m, f"{name}_multiplier_{i}_{j}", x, y, product)
+            latency = multiplier_latency(machine)
+            add_multiplier(m, f"{name}_multiplier_{i}_{j}", x, y, product, latency)
             partial.append((product << (i_weight + j_weight))[:bits].as_signed())
-    levels = Steps(m, machine, (len(partial) - 1).bit_length())
+    levels = Steps(m, machine.operations_per_stage, (len(partial) - 1).bit_length())
     while len(partial) > 1:
         sums = {
             f"{name}_sum_{levels.done}_{n // 2}": sum(partial[n + 1 : n + 2], partial[n])[:bits]
@@ -120,6 +123,8 @@ class Rescale(wiring.Component):
     machine : Machine
     in_bits, out_bits : int
         Widths (signed).
+    full : bool
+        The limits are those of `out_bits`: `low` and `high` need not be given.
 
     Attributes
     ----------
@@ -131,8 +136,8 @@ class Rescale(wiring.Component):
         Goes with `y`.
     """
 
-    def __init__(self, machine: Machine, in_bits: int, out_bits: int) -> None:
-        self.machine = machine
+    def __init__(self, machine: Machine, in_bits: int, out_bits: int, full: bool = False) -> None:
+        self.machine, self.full = machine, full
         super().__init__(
             {
                 "x": In(signed(in_bits)),
@@ -148,7 +153,7 @@ class Rescale(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The component as an Amaranth module."""
         m = Module()
-        steps = Steps(m, self.machine, RESCALE_STEPS)
+        steps = Steps(m, self.machine.operations_per_stage, RESCALE_STEPS)
         # With one bit more behind the point, on which 1 is added at the end, as in `shift_right`.
         wide = Signal(1 + max(len(self.x), len(self.y)), name="wide")
         m.d.comb += wide.eq(Cat(Const(0, 1), self.x).as_signed())
@@ -168,17 +173,25 @@ class Rescale(wiring.Component):
         value, lost, sign = steps.after(
             {"rounded": (value.as_signed() + 1) >> 1, "lost": lost, "sign": sign}
         )
+        if self.full:  # what fits has nothing but signs above
+            top = value[len(self.y) - 1 :]
+            above, below = ~value[-1] & top.any(), value[-1] & ~top.all()
+        else:
+            above, below = value > self.high, value < self.low
         above, below, value = steps.after(
             {
-                "above": Mux(lost, ~sign, value > self.high),
-                "below": Mux(lost, sign, value < self.low),
+                "above": Mux(lost, ~sign, above),
+                "below": Mux(lost, sign, below),
                 "inside": value[: len(self.y)],
             }
         )
+        low, high = self.low, self.high
+        if self.full:
+            low, high = Const(-1 << (len(low) - 1), low.shape()), Const(~(-1 << (len(low) - 1)))
         limited, y = steps.after(
             {
                 "beyond": above | below,
-                "fitted": Mux(above, self.high, Mux(below, self.low, value.as_signed())),
+                "fitted": Mux(above, high, Mux(below, low, value.as_signed())),
             }
         )
         m.d.comb += [self.limited.eq(limited), self.y.eq(y)]
@@ -193,7 +206,7 @@ def _shift(
     bits = len(value)
     for step in steps:
         by = min(1 << step, bits)
-        lost = lost | (amount[step] & (value[:by] != sign.replicate(by)))
+        lost = lost | (amount[step] & (value[:by] ^ sign.replicate(by)).any())
         value = Mux(amount[step], Cat(value[by:], fill.replicate(by)), value)
     return value, lost
 
@@ -201,7 +214,7 @@ def _shift(
 def divide(m: Module, a: Value, b: Value, n: int, machine: Machine, name: str) -> Signal:
     """The fraction ``a / b`` as `KernelCode`'s ``divide`` defines it, in ``n + 3`` operations."""
     bits = len(b)
-    steps = Steps(m, machine, n + DIVIDE_STEPS)
+    steps = Steps(m, division_steps_per_stage(machine), n + DIVIDE_STEPS)
     # Where 0 < a < b, the only case in which the quotient is used, both are unsigned and fit.
     wide = Signal(signed(max(bits, len(a))), name=f"{name}_dividend")
     m.d.comb += wide.eq(a)

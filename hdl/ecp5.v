@@ -114,9 +114,9 @@ module spikeloom_block #(
   );
 endmodule
 
-// Signed product with input, pipeline and output registers; a factor of few bits takes no
-// multiplier.
-module spikeloom_multiplier #(parameter A = 18, parameter B = 18) (
+// Signed product LATENCY cycles later: input and output registers, and for 3 one in between. A
+// factor of few bits takes no multiplier.
+module spikeloom_multiplier #(parameter A = 18, parameter B = 18, parameter LATENCY = 3) (
   input clk,
   input signed [A-1:0] a,
   input signed [B-1:0] b,
@@ -131,7 +131,7 @@ module spikeloom_multiplier #(parameter A = 18, parameter B = 18) (
         a_in <= a;
         b_in <= b;
         middle <= a_in * b_in;
-        last <= middle;
+        last <= LATENCY == 2 ? a_in * b_in : middle;
       end
       assign product = last;
     end else begin : whole
@@ -141,7 +141,7 @@ module spikeloom_multiplier #(parameter A = 18, parameter B = 18) (
       assign product = p[A+B-1:0];
       MULT18X18D #(
         .REG_INPUTA_CLK("CLK0"), .REG_INPUTB_CLK("CLK0"), .REG_INPUTC_CLK("NONE"),
-        .REG_PIPELINE_CLK("CLK0"), .REG_OUTPUT_CLK("CLK0"),
+        .REG_PIPELINE_CLK(LATENCY == 2 ? "NONE" : "CLK0"), .REG_OUTPUT_CLK("CLK0"),
         .REG_INPUTA_CE("CE0"), .REG_INPUTB_CE("CE0"), .REG_PIPELINE_CE("CE0"),
         .REG_OUTPUT_CE("CE0"),
         .REG_INPUTA_RST("RST0"), .REG_INPUTB_RST("RST0"), .REG_PIPELINE_RST("RST0"),
@@ -149,9 +149,7 @@ module spikeloom_multiplier #(parameter A = 18, parameter B = 18) (
         .CLK0_DIV("ENABLED"), .GSR("DISABLED"), .SOURCEB_MODE("B_SHIFT"), .RESETMODE("SYNC"),
         .MULT_BYPASS("DISABLED")
       ) multiplier (
-        .CLK0(clk), .CLK1(1'b0), .CLK2(1'b0), .CLK3(1'b0),
-        .CE0(1'b1), .CE1(1'b1), .CE2(1'b1), .CE3(1'b1),
-        .RST0(1'b0), .RST1(1'b0), .RST2(1'b0), .RST3(1'b0),
+        .CLK0(clk), .CE0(1'b1), .RST0(1'b0),
         .SIGNEDA(1'b1), .SIGNEDB(1'b1), .SOURCEA(1'b0), .SOURCEB(1'b0),
         .A0(x[0]), .A1(x[1]), .A2(x[2]), .A3(x[3]), .A4(x[4]), .A5(x[5]), .A6(x[6]), .A7(x[7]),
         .A8(x[8]), .A9(x[9]), .A10(x[10]), .A11(x[11]), .A12(x[12]), .A13(x[13]), .A14(x[14]),
@@ -162,12 +160,6 @@ module spikeloom_multiplier #(parameter A = 18, parameter B = 18) (
         .C0(1'b0), .C1(1'b0), .C2(1'b0), .C3(1'b0), .C4(1'b0), .C5(1'b0), .C6(1'b0), .C7(1'b0),
         .C8(1'b0), .C9(1'b0), .C10(1'b0), .C11(1'b0), .C12(1'b0), .C13(1'b0), .C14(1'b0),
         .C15(1'b0), .C16(1'b0), .C17(1'b0),
-        .SRIA0(1'b0), .SRIA1(1'b0), .SRIA2(1'b0), .SRIA3(1'b0), .SRIA4(1'b0), .SRIA5(1'b0),
-        .SRIA6(1'b0), .SRIA7(1'b0), .SRIA8(1'b0), .SRIA9(1'b0), .SRIA10(1'b0), .SRIA11(1'b0),
-        .SRIA12(1'b0), .SRIA13(1'b0), .SRIA14(1'b0), .SRIA15(1'b0), .SRIA16(1'b0), .SRIA17(1'b0),
-        .SRIB0(1'b0), .SRIB1(1'b0), .SRIB2(1'b0), .SRIB3(1'b0), .SRIB4(1'b0), .SRIB5(1'b0),
-        .SRIB6(1'b0), .SRIB7(1'b0), .SRIB8(1'b0), .SRIB9(1'b0), .SRIB10(1'b0), .SRIB11(1'b0),
-        .SRIB12(1'b0), .SRIB13(1'b0), .SRIB14(1'b0), .SRIB15(1'b0), .SRIB16(1'b0), .SRIB17(1'b0),
         .P0(p[0]), .P1(p[1]), .P2(p[2]), .P3(p[3]), .P4(p[4]), .P5(p[5]), .P6(p[6]), .P7(p[7]),
         .P8(p[8]), .P9(p[9]), .P10(p[10]), .P11(p[11]), .P12(p[12]), .P13(p[13]), .P14(p[14]),
         .P15(p[15]), .P16(p[16]), .P17(p[17]), .P18(p[18]), .P19(p[19]), .P20(p[20]), .P21(p[21]),
@@ -176,4 +168,36 @@ module spikeloom_multiplier #(parameter A = 18, parameter B = 18) (
       );
     end
   endgenerate
+endmodule
+
+// A multiplier, and a register that takes over the product plus another number.
+module spikeloom_accumulator #(
+  parameter A = 18, parameter B = 18, parameter SUM = 40, parameter LATENCY = 3
+) (
+  input clk,
+  input clear,
+  input signed [A-1:0] a,
+  input signed [B-1:0] b,
+  input signed [SUM-1:0] prior,
+  output reg signed [SUM-1:0] total
+);
+  wire signed [A+B-1:0] product;
+  spikeloom_multiplier #(.A(A), .B(B), .LATENCY(LATENCY)) multiplier (
+    .clk(clk), .a(a), .b(b), .product(product)
+  );
+  always @(posedge clk) begin
+    if (clear) total <= 0;
+    else total <= prior + product;
+  end
+endmodule
+
+// A value some cycles later.
+module spikeloom_delay #(parameter WIDTH = 1, parameter CYCLES = 2) (
+  input clk,
+  input [WIDTH-1:0] value,
+  output [WIDTH-1:0] later
+);
+  reg [CYCLES*WIDTH-1:0] values = 0;
+  always @(posedge clk) values <= {values[(CYCLES-1)*WIDTH-1:0], value};
+  assign later = values[CYCLES*WIDTH-1 -: WIDTH];
 endmodule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -83,6 +83,9 @@ class Issuer(wiring.Component):
             t.last.eq(last_row),
             self.finishing.eq(self.running & last_row & last_word),
         ]
+        # ``MAC``: the next row. ``EVT``: nothing, but after the last row the next word's first row.
+        jump = Mux(t.event & last_row, height, 0)
+        further = (Cat(Const(1, 1), t.weights) + Cat(~t.event, jump))[1 : len(t.weights) + 1]
         with m.If(self.begin):
             m.d.sync += [
                 self.running.eq(~self.skip),
@@ -111,7 +114,7 @@ class Issuer(wiring.Component):
                 last_word.eq(words_left == 1),
                 t.first.eq(1),
                 t.source.eq(source),
-                t.weights.eq(t.weights + Mux(t.event, height, 1)),
+                t.weights.eq(further),
                 t.target.eq(t.target + 1),
             ]
         with m.Elif(self.running):
@@ -120,6 +123,6 @@ class Issuer(wiring.Component):
                 last_row.eq(row == 1),
                 t.first.eq(0),
                 t.source.eq(t.source + 1),
-                t.weights.eq(t.weights + ~t.event),
+                t.weights.eq(further),
             ]
         return m

@@ -22,7 +22,10 @@ from ..compiler.machine import Machine
 from ..compiler.shape import Shape
 from .arithmetic import delay, divide, multiply, register
 from .host import HostBus, extension_words, memory_number
-from .primitives import add_memory
+from .primitives import add_delay, add_memory
+
+LONG_DELAY = 10
+"""From so many stages on, a delay is a component instead of a chain that others may tap."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,10 @@ class KernelPipeline(wiring.Component):
             m.d.comb += named.eq(_wire(op, self._at(m, int(op.args[0]), stage)))
             return named
         ready = self.stages.stages[number]
+        if stage - ready >= LONG_DELAY:
+            later = Signal(signed(op.bits), name=f"r{number}_at_{stage}")
+            add_delay(m, f"r{number}_delay_{stage}", chain[0], stage - ready, later)
+            return later
         while len(chain) <= stage - ready:
             chain.append(register(m, chain[-1], f"r{number}_at_{ready + len(chain)}"))
         return chain[stage - ready]

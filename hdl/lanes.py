@@ -11,13 +11,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import Encoding, bits_for
+from ..compiler.kernels.pipeline import multiplier_latency
 from ..compiler.shape import Shape
 from ..compiler.timing import ADDRESS_STEPS, latencies
 from .arithmetic import Steps, delay
 from .host import HostBus, selected
 from .issue import Token
 from .operands import WritePort
-from .primitives import add_memory, add_multiplier
+from .primitives import add_accumulator, add_memory
 
 
 class Lanes(wiring.Component):
@@ -72,7 +73,7 @@ class Lanes(wiring.Component):
         at = latencies(machine)
 
         # Operand and row (0 for a MAC), address of the weights.
-        steps = Steps(m, machine, ADDRESS_STEPS)
+        steps = Steps(m, machine.operations_per_stage, ADDRESS_STEPS)
         base = delay(m, token.weights, at.memory, "weights")
         x, row, base = steps.after({"x": self.x, "row": self.index, "base": base})
         x, address = steps.after({"x_address": x, "address": (base + row)[:weight_bits]})
@@ -88,10 +89,7 @@ class Lanes(wiring.Component):
         sums: list[Value] = []
         for lane in range(machine.lanes):
             weight = Signal(signed(machine.weight_bits), name=f"weight_{lane}")
-            product = Signal(
-                signed(machine.weight_bits + machine.value_bits), name=f"product_{lane}"
-            )
-            total = Signal(signed(machine.accumulator_bits), name=f"accumulator_{lane}")
+            total = Signal(signed(machine.accumulator_bits), name=f"total_{lane}")
             here = host.address[:lane_bits] == lane if lane_bits else Const(1)
             add_memory(
                 m,
@@ -107,11 +105,19 @@ class Lanes(wiring.Component):
                 latency=at.memory,
                 shared=True,
             )
-            add_multiplier(m, f"multiplier_{lane}", weight, x.as_signed(), product)
             prior = self.word.word_select(lane, machine.accumulator_bits).as_signed()
-            before = Mux(first, Mux(clear, 0, prior), total)
+            before = Signal(signed(machine.accumulator_bits), name=f"before_{lane}")
+            m.d.comb += before.eq(Mux(first, Mux(clear, 0, prior), total))
             # Idle, the register is 0: that is what the host writes into accumulators.
-            m.d.sync += total.eq(Mux(host.idle, 0, before + product))
+            add_accumulator(
+                m,
+                f"accumulator_{lane}",
+                (weight, x.as_signed()),
+                before=before,
+                clear=host.idle,
+                total=total,
+                latency=multiplier_latency(machine),
+            )
             sums.append(total)
             m.d.comb += self.weight_q.word_select(lane, machine.weight_bits).eq(weight)
 

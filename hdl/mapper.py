@@ -106,7 +106,14 @@ class Mapper(wiring.Component):
         kernel = fields.kernel
         inputs = [code.input for code in shape.kernels]
         in_bits = max((signed_bits(p.lo, p.hi) for p in inputs), default=1)
-        m.submodules.rescale_input = scale_in = Rescale(machine, machine.accumulator_bits, in_bits)
+        widest = -(1 << (in_bits - 1)), (1 << (in_bits - 1)) - 1
+        scale_in = Rescale(
+            machine,
+            machine.accumulator_bits,
+            in_bits,
+            full=all((p.lo, p.hi) == widest for p in inputs),
+        )
+        m.submodules.rescale_input = scale_in
         m.d.comb += [
             scale_in.x.eq(element),
             scale_in.right.eq(self.input_right),
@@ -185,7 +192,7 @@ class Mapper(wiring.Component):
         lane = Mux(self.host.idle, wanted, turn)
         near = (lane_bits + 1) // 2
         bits = machine.accumulator_bits
-        steps = Steps(m, machine, LANE_STEPS)
+        steps = Steps(m, machine.operations_per_stage, LANE_STEPS)
         groups = {}
         for group in range(1 << (lane_bits - near)):
             members = [self.word.word_select((group << near) + n, bits) for n in range(1 << near)]
@@ -326,13 +333,11 @@ class Mapper(wiring.Component):
         wide = max(len(p.output) for p in pipelines)
         leaves, output = _merge([(p.out_valid, p.output) for p in pipelines], wide)
         _, last = _merge([(p.out_valid, p.out_last) for p in pipelines], 1)
-        m.submodules.rescale_output = scale = Rescale(self.shape.machine, wide, bits)
+        m.submodules.rescale_output = scale = Rescale(self.shape.machine, wide, bits, full=True)
         m.d.comb += [
             scale.x.eq(output),
             scale.right.eq(self.output_right),
             scale.left.eq(self.output_left),
-            scale.low.eq(-(1 << (bits - 1))),
-            scale.high.eq((1 << (bits - 1)) - 1),
         ]
         at = latencies(self.shape.machine)
         here = delay(m, leaves, at.map_value, "value_here")
@@ -356,8 +361,10 @@ class Mapper(wiring.Component):
         cycles later: in time for the end.
         """
         host = self.host
-        now = Signal(range(sum((1 << len(f)) - 1 for f in flags) + 1))
-        counted = Signal(SATURATION_BITS)
+        most = sum((1 << len(f)) - 1 for f in flags)  # in a cycle, and of a neuron
+        neurons = self.shape.accumulator_words * self.shape.machine.lanes
+        now = Signal(range(most + 1))
+        counted = Signal(min(SATURATION_BITS, bits_for(neurons * most + 1)))
         before = self.memory_q["saturation"]
         m.d.sync += [
             now.eq(sum(flags, Const(0, 1))),

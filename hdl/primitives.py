@@ -1,8 +1,8 @@
-"""The two components that differ between device families: a memory and a multiplier.
+"""The components that differ between device families: memory, multiplier, accumulator, delay.
 
-Everything that depends on how a family's block RAM and multipliers look lies behind these two; the
-rest of the hardware is plain Amaranth. Both are Verilog modules, in one file for each family beside
-this module. Those of the family ``plain`` are the meaning of the others and serve simulation.
+Everything that depends on how a family's block RAM and multipliers look lies behind these; the rest
+of the hardware is plain Amaranth. All are Verilog modules, in one file for each family beside this
+module. Those of the family ``plain`` are the meaning of the others and serve simulation.
 """
 
 from __future__ import annotations
@@ -11,18 +11,14 @@ from importlib.resources import files
 
 from amaranth import ClockSignal, Instance, Module, Value
 
-from ..compiler.kernels.pipeline import MULTIPLIER_LATENCY
-
 READ_LATENCY = 2
 """Cycles from a memory's read address to its data: its own latch, and an output register."""
 
 FAMILIES = ("plain", "ecp5", "ice40")
 
-assert MULTIPLIER_LATENCY == 3
-
 
 def text(family: str = "plain") -> str:
-    """Verilog of both components for a device family, one of `FAMILIES`."""
+    """Verilog of the components for a device family, one of `FAMILIES`."""
     return (files(__package__) / f"{family}.v").read_text(encoding="utf-8")
 
 
@@ -51,7 +47,7 @@ def add_memory(
     latency : int
         1 or 2.
     shared : bool
-        It is never read while it is written, so that a memory with a single port will do.
+        It is only written at the address that is read, so that a memory with a single port will do.
     """
     enable, write_address, write_data = write
     bits = max(1, (depth - 1).bit_length())
@@ -71,14 +67,69 @@ def add_memory(
     )
 
 
-def add_multiplier(m: Module, name: str, a: Value, b: Value, product: Value) -> None:
-    """Put a signed multiplier into `m`; `product` follows `MULTIPLIER_LATENCY` cycles after."""
+def add_multiplier(m: Module, name: str, a: Value, b: Value, product: Value, latency: int) -> None:
+    """Put a signed multiplier into `m`; `product` follows `latency` (2 or 3) cycles after."""
     m.submodules[name] = Instance(
         "spikeloom_multiplier",
         p_A=len(a),
         p_B=len(b),
+        p_LATENCY=latency,
         i_clk=ClockSignal(),
         i_a=a,
         i_b=b,
         o_product=product,
+    )
+
+
+def add_accumulator(
+    m: Module,
+    name: str,
+    factors: tuple[Value, Value],
+    *,
+    before: Value,
+    clear: Value,
+    total: Value,
+    latency: int,
+) -> None:
+    """Put a signed multiplier with an adder and a register behind it into `m`.
+
+    Parameters
+    ----------
+    m : Module
+    name : str
+        Of the instance.
+    factors : (Value, Value)
+    before : Value
+        Is added to the product `latency` (2 or 3) cycles after the factors.
+    clear : Value
+        The register becomes 0 instead.
+    total : Value
+        The register, `latency` + 1 cycles after the factors.
+    latency : int
+    """
+    a, b = factors
+    m.submodules[name] = Instance(
+        "spikeloom_accumulator",
+        p_A=len(a),
+        p_B=len(b),
+        p_SUM=len(total),
+        p_LATENCY=latency,
+        i_clk=ClockSignal(),
+        i_clear=clear,
+        i_a=a,
+        i_b=b,
+        i_prior=before,
+        o_total=total,
+    )
+
+
+def add_delay(m: Module, name: str, value: Value, cycles: int, later: Value) -> None:
+    """Let `later` be `value` some cycles (2 or more) later."""
+    m.submodules[name] = Instance(
+        "spikeloom_delay",
+        p_WIDTH=len(value),
+        p_CYCLES=cycles,
+        i_clk=ClockSignal(),
+        i_value=value,
+        o_later=later,
     )

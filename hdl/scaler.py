@@ -44,6 +44,6 @@ class Scaler(wiring.Component):
         """The component as an Amaranth module."""
         m = Module()
         product = multiply(m, self.x, self.mantissa, self.machine, "product")
-        steps = Steps(m, self.machine, SHIFT_STEPS)
+        steps = Steps(m, self.machine.operations_per_stage, SHIFT_STEPS)
         m.d.comb += self.y.eq(shift_right(steps, product, self.shift, "shift"))
         return m

@@ -34,7 +34,7 @@ class Lowpass(Kernel):
 
     def step(self, state: Any, u: Any, dt: Any) -> tuple[Any, dict[str, Any]]:
         """One step; near a pole of 1 the small difference 1 - pole is what must be exact."""
-        y = state.y - state.y * scaled(1 - self.pole, bound=2) + u
+        y = state.y + u - state.y * scaled(1 - self.pole, bound=2)
         return y, {"y": y}
 
     def input_gain(self, dt: float) -> float:
@@ -62,7 +62,7 @@ class Alpha(Kernel):
 
     def step(self, state: Any, u: Any, dt: Any) -> tuple[Any, dict[str, Any]]:
         """One step."""
-        p = state.p - state.p * scaled(1 - self.pole1, bound=2) + u
+        p = state.p + u - state.p * scaled(1 - self.pole1, bound=2)
         y = (
             state.y
             - state.y * scaled(1 - self.pole2, bound=2)

@@ -10,7 +10,7 @@ import numpy as np
 from .expression import clip, constant, divide, floor, maximum, scale, scaled, select, table
 from .kernel import Input, Kernel, Parameter, State
 
-REFRACTORY_FLOOR = -(2**15)
+REFRACTORY_FLOOR = -(2**13)
 """Steps since the end of the last refractory period are counted no further than this."""
 
 
@@ -35,7 +35,7 @@ class LIF(Kernel):
     reset = Parameter(low=-512, high=1, default=0.0)
     current = Input(range=(-4096, 4096), fraction=18)
     voltage = State(range=(-512, 512), fraction=22)
-    refractory_time = State(range=(REFRACTORY_FLOOR, 2**15), fraction=8, unit="step")
+    refractory_time = State(range=(REFRACTORY_FLOOR, 2**13), fraction=8, unit="step")
 
     def step(self, state: Any, current: Any, dt: Any) -> tuple[Any, dict[str, Any]]:
         """One step; the refractory time counts in steps here."""
@@ -55,7 +55,7 @@ class LIF(Kernel):
             range=(0, 1),
             fraction=8,
         )
-        tau_ref = constant(self.tau_ref / dt, range=(0, 2**14), fraction=8, like=current)
+        tau_ref = constant(self.tau_ref / dt, range=(0, 2**12), fraction=8, like=current)
         lowest = constant(self.min_voltage, range=(-512, 0), fraction=22, like=current)
         reset = constant(self.reset, range=(-512, 1), fraction=22, like=current)
         return spike, {

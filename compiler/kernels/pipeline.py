@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from ..machine import Machine
 from .code import KernelCode, Op
 
-MULTIPLIER_LATENCY = 3
-"""Input, pipeline and output register of a hardware multiplier."""
+MULTIPLIER_STEPS = 3
+"""Input, pipeline and output register of a hardware multiplier; a slow clock needs no pipeline."""
 
 MEMORY_STEPS = 2
 """A memory's own latch, and its output register where one has time for nothing else."""
@@ -79,21 +79,31 @@ def stages_of(steps: int, machine: Machine) -> int:
     return -(-steps // machine.operations_per_stage)
 
 
+def division_steps_per_stage(machine: Machine) -> int:
+    """Steps of a division in a stage: each is a subtraction and a choice that depends on it."""
+    return max(1, 2 * machine.operations_per_stage // 3)
+
+
 def memory_latency(machine: Machine) -> int:
     """Cycles from the read address of one of the loom's memories to its data."""
     return stages_of(MEMORY_STEPS, machine)
 
 
+def multiplier_latency(machine: Machine) -> int:
+    """Cycles from a multiplier's factors to their product, registers at both ends."""
+    return max(2, stages_of(MULTIPLIER_STEPS, machine))
+
+
 def multiply_latency(a_bits: int, b_bits: int, machine: Machine) -> int:
     """Stages of a product of two signed operands: multipliers, then a tree of adders."""
     partial_products = multiplier_chunks(a_bits, machine) * multiplier_chunks(b_bits, machine)
-    return MULTIPLIER_LATENCY + stages_of((partial_products - 1).bit_length(), machine)
+    return multiplier_latency(machine) + stages_of((partial_products - 1).bit_length(), machine)
 
 
 def unit_latency(code: KernelCode, op: Op, machine: Machine) -> int:
     """Stages of an operation out of `UNITS`."""
     if op.kind == "divide":
-        return stages_of(int(op.args[2]) + DIVIDE_STEPS, machine)
+        return -(-(int(op.args[2]) + DIVIDE_STEPS) // division_steps_per_stage(machine))
     bits = [code.ops[i].bits for i in operands(op)]
     if op.kind == "mul":
         return multiply_latency(bits[0], bits[1], machine)

@@ -128,4 +128,4 @@ def test_several_operations_in_a_stage_make_a_shorter_pipeline():
     assert latencies(MACHINE).map_input == 2 + 2 + 5
     assert latencies(slow).map_input == 1 + 1 + 3
     assert latencies(MACHINE).row == 10
-    assert latencies(slow).row == 1 + 1 + 1 + 3 + 1
+    assert latencies(slow).row == 1 + 1 + 1 + 2 + 1
