@@ -19,6 +19,9 @@ TESTS ?= tests
 # fpga-icestorm: reading bitstreams back; openfpgaloader: programming boards.
 APT := libpython3.11 g++ make perl ccache zlib1g-dev fpga-icestorm openfpgaloader
 
+# Verilator's makefiles call plain `python`, which a bare Debian does not have.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
 .PHONY: demo test bench accuracy conformance lint clean
 .DELETE_ON_ERROR:
 
