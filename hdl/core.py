@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import Array, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -16,6 +18,28 @@ from .mapper import Mapper, lane_latency
 from .operands import Operands, WritePort
 from .primitives import add_memory
 from .sequencer import Sequencer
+
+
+def core_ports(shape: Shape) -> dict[str, Any]:
+    """The members of a core's signature; see `Core`."""
+    machine = shape.machine
+    bus = HostBus(shape).members
+    word = machine.lanes * machine.accumulator_bits
+    event_bits = machine.value_bits + machine.index_bits
+    members = {
+        "start": In(1),
+        "start_address": In(bits_for(shape.instruction_words)),
+        "idle": Out(1),
+        **{name: In(bus[name].shape) for name in HOST_SIGNALS[1:]},
+        "host_q": Out(bus["data"].shape),
+        "trace_accumulator": Out(WritePort(shape.accumulator_words, word)),
+        "trace_value": Out(WritePort(shape.value_words, machine.value_bits)),
+        "trace_event": Out(WritePort(shape.event_words, event_bits)),
+        "trace_count": Out(WritePort(shape.lists, bits_for(shape.event_words + 1))),
+    }
+    for k in range(shape.slots):
+        members[f"trace_state_{k}"] = Out(WritePort(shape.state_words, machine.state_bits))
+    return members
 
 
 class Core(wiring.Component):
@@ -44,24 +68,7 @@ class Core(wiring.Component):
         self.operands = Operands(shape)
         self.lanes = Lanes(shape)
         self.mapper = Mapper(shape)
-        machine = shape.machine
-        bus = HostBus(shape).members
-        word = machine.lanes * machine.accumulator_bits
-        event_bits = machine.value_bits + machine.index_bits
-        members = {
-            "start": In(1),
-            "start_address": In(bits_for(shape.instruction_words)),
-            "idle": Out(1),
-            **{name: In(bus[name].shape) for name in HOST_SIGNALS[1:]},
-            "host_q": Out(bus["data"].shape),
-            "trace_accumulator": Out(WritePort(shape.accumulator_words, word)),
-            "trace_value": Out(WritePort(shape.value_words, machine.value_bits)),
-            "trace_event": Out(WritePort(shape.event_words, event_bits)),
-            "trace_count": Out(WritePort(shape.lists, bits_for(shape.event_words + 1))),
-        }
-        for k in range(shape.slots):
-            members[f"trace_state_{k}"] = Out(WritePort(shape.state_words, machine.state_bits))
-        super().__init__(members)
+        super().__init__(core_ports(shape))
 
     def elaborate(self, platform: object) -> Module:
         """The component as an Amaranth module."""

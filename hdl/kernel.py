@@ -129,6 +129,7 @@ class KernelPipeline(wiring.Component):
         m = Module()
         code = self.code
         self._chains: dict[int, list[Value]] = {}
+        self._late: dict[tuple[int, int], Value] = {}
         self._read_back: set[str] = set()
         self._load_parameters(m)
         depth = self.stages.depth
@@ -204,9 +205,11 @@ class KernelPipeline(wiring.Component):
             return named
         ready = self.stages.stages[number]
         if stage - ready >= LONG_DELAY:
-            later = Signal(signed(op.bits), name=f"r{number}_at_{stage}")
-            add_delay(m, f"r{number}_delay_{stage}", chain[0], stage - ready, later)
-            return later
+            if (number, stage) not in self._late:
+                later = Signal(signed(op.bits), name=f"r{number}_at_{stage}")
+                add_delay(m, f"r{number}_delay_{stage}", chain[0], stage - ready, later)
+                self._late[number, stage] = later
+            return self._late[number, stage]
         while len(chain) <= stage - ready:
             chain.append(register(m, chain[-1], f"r{number}_at_{ready + len(chain)}"))
         return chain[stage - ready]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...compiler.kernels.pipeline import memory_latency
 from ...compiler.shape import Shape
-from ..core import Core
+from ..core import Core, core_ports
 from .commands import Interpreter
 from .frames import FrameReceiver, FrameSender
 
@@ -53,8 +55,12 @@ class LinkedCore(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         latency = memory_latency(self.shape.machine)
-        core = Core(self.shape)
-        m.submodules.core = core if self.core_module is None else self._instance(core)
+        core: Any
+        if self.core_module is None:
+            m.submodules.core = core = Core(self.shape)
+        else:
+            core = wiring.Signature(core_ports(self.shape)).create()
+            m.submodules.core = self._instance(core)
         m.submodules.receiver = receiver = FrameReceiver(latency)
         m.submodules.interpreter = interpreter = Interpreter(self.shape, self.clock_hz)
         m.submodules.sender = sender = FrameSender(latency)
@@ -88,7 +94,7 @@ class LinkedCore(wiring.Component):
         ]
         return m
 
-    def _instance(self, core: Core) -> Instance:
+    def _instance(self, core: Any) -> Instance:
         """The core's module, connected to the signals of `core`; its trace stays open."""
         inputs = ("start", "start_address", "memory", "address", "data", "write")
         return Instance(
