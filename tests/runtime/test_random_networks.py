@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from random_networks import random_network
+
 from spikeloom.runtime.simulator import Simulator
 from spikeloom.sim.check import MEMORIES
 
