@@ -161,7 +161,9 @@ class Rescale(wiring.Component):
         leftwards = register(m, self.left != 0, "leftwards")
         amount = register(m, self.left | self.right, "amount")
         sign, fill = wide[-1], wide[-1] & ~leftwards
-        value = Mux(leftwards, wide[::-1], wide)
+        value, sign, fill = steps.after(
+            {"turned": Mux(leftwards, wide[::-1], wide), "turned_sign": sign, "turned_fill": fill}
+        )
         value, lost = _shift(value, amount, range(3), fill, sign)
         value, lost, sign, fill = steps.after(
             {"fine": value, "fine_lost": lost, "fine_sign": sign, "fine_fill": fill}

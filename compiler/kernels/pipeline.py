@@ -29,8 +29,8 @@ SHIFT_STEPS = 3
 DIVIDE_STEPS = 3
 """Operations of a division beside one per quotient bit: special cases, rounding bit, rounding."""
 
-RESCALE_STEPS = 5
-"""Operations that scale by a power of two: two halves of a shift, rounding, comparison, limit."""
+RESCALE_STEPS = 6
+"""Operations that scale by a power of two: turn, two halves of a shift, round, compare, limit."""
 
 LANE_STEPS = 2
 """Operations that pick one lane's element out of a word."""
@@ -46,18 +46,6 @@ SOURCES = frozenset({"input", "state", "param", "const"})
 
 STATIC = frozenset({"param", "const"})
 """Sources that do not change while a ``MAP`` runs: at hand at every stage, never delayed."""
-
-OPERANDS = {
-    "add": 2, "sub": 2, "neg": 1, "abs": 1, "mul": 2, "shl": 1, "round": 1, "floor": 1,
-    "scale": 1, "min": 2, "max": 2, "gt": 2, "ge": 2, "eq": 2, "and": 2, "or": 2, "not": 1,
-    "select": 3, "sat": 1, "table": 1, "divide": 2,
-}  # fmt: skip
-"""How many of the leading ``args`` of an operation are numbers of earlier results."""
-
-
-def operands(op: Op) -> tuple[int, ...]:
-    """Numbers of the earlier results that `op` reads."""
-    return tuple(int(a) for a in op.args[: OPERANDS.get(op.kind, 0)])
 
 
 def multiplier_bits(machine: Machine) -> int:
@@ -104,7 +92,7 @@ def unit_latency(code: KernelCode, op: Op, machine: Machine) -> int:
     """Stages of an operation out of `UNITS`."""
     if op.kind == "divide":
         return -(-(int(op.args[2]) + DIVIDE_STEPS) // division_steps_per_stage(machine))
-    bits = [code.ops[i].bits for i in operands(op)]
+    bits = [code.ops[i].bits for i in op.operands]
     if op.kind == "mul":
         return multiply_latency(bits[0], bits[1], machine)
     shift = stages_of(SHIFT_STEPS, machine)
@@ -139,7 +127,7 @@ def pipeline(code: KernelCode, machine: Machine) -> Pipeline:
     at: list[tuple[int, int]] = []  # stage and steps of each result
     starts: list[int] = []
     for op in code.ops:
-        stage, steps = max((at[i] for i in operands(op)), default=(0, 0))
+        stage, steps = max((at[i] for i in op.operands), default=(0, 0))
         if op.kind not in SOURCES | WIRES:
             if steps == most:
                 stage, steps = stage + 1, 0

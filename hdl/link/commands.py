@@ -124,6 +124,8 @@ class Interpreter(wiring.Component):
         last = Signal(range(SEQUENCES))
         repeated = Signal()
         has_read = Signal()
+        writes = Signal()
+        m.d.comb += self.write.eq(writes)
 
         load = Signal()
         shift = Signal()
@@ -199,12 +201,16 @@ class Interpreter(wiring.Component):
                 with m.If(count == 0):
                     m.next = "COMMAND"
                 with m.Else():
-                    m.d.comb += self.write.eq(~repeated)
-                    m.d.sync += following
-                    with m.If(count == 1):
-                        m.next = "COMMAND"
-                    with m.Elif(opcode == Opcode.WRITE):
-                        m.next = "COLLECT"
+                    m.d.sync += writes.eq(~repeated)
+                    m.next = "WRITE"
+            with m.State("WRITE"):
+                # The strobe comes out of a register, for it goes to all memories.
+                m.d.sync += [writes.eq(0), *following]
+                m.next = "STORE"
+                with m.If(count == 1):
+                    m.next = "COMMAND"
+                with m.Elif(opcode == Opcode.WRITE):
+                    m.next = "COLLECT"
             with m.State("READ"):
                 m.d.sync += left.eq(left - 1)
                 with m.If(left == 0):

@@ -100,9 +100,9 @@ def test_map_waits_and_is_waited_for():
     handover = clock.hand_over(run_map(10))
     assert handover == 7 + 2 + 10 + 4
     t = clock.map_timing("Sum")
-    assert t.state_writes(handover, 10)[[0, 9]].tolist() == [handover + 16, handover + 25]
-    assert t.output_writes(handover, 10)[-1] == handover + 30
-    assert clock.hand_over(mac(2, 1)) == handover + 30 + 4
+    assert t.state_writes(handover, 10)[[0, 9]].tolist() == [handover + 17, handover + 26]
+    assert t.output_writes(handover, 10)[-1] == handover + 32
+    assert clock.hand_over(mac(2, 1)) == handover + 32 + 4
 
 
 def test_arrays_of_counts_give_arrays_of_cycles():
@@ -125,7 +125,7 @@ def test_several_operations_in_a_stage_make_a_shorter_pipeline():
     p = pipeline(accumulator_kernel(), slow)
     assert p.steps == (0, 0, 1, 2)
     assert p.depth == 1
-    assert latencies(MACHINE).map_input == 2 + 2 + 5
+    assert latencies(MACHINE).map_input == 2 + 2 + 6
     assert latencies(slow).map_input == 1 + 1 + 3
     assert latencies(MACHINE).row == 10
     assert latencies(slow).row == 1 + 1 + 1 + 2 + 1
