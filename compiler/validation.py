@@ -13,18 +13,12 @@ import numpy as np
 
 from .errors import ProgramError
 from .instructions import Evt, Mac, Map
-from .kernels.code import KINDS, KernelCode, Op, Parameter, Port, Table
+from .kernels.code import KINDS, OPERANDS, KernelCode, Op, Parameter, Port, Table
 from .machine import Machine
 from .program import Program
 
-_RESULT_ARGS = {
-    **dict.fromkeys("input state param const table scale".split(), 0),
-    **dict.fromkeys("neg abs not shl round floor sat".split(), 1),
-    **dict.fromkeys("add sub mul min max gt ge eq and or divide".split(), 2),
-    "select": 3,
-}
 _TRAILING_ARGS = {
-    **dict.fromkeys("input state param const shl round floor divide".split(), 1),
+    **dict.fromkeys("input state param const shl round floor divide table scale".split(), 1),
     "sat": 2,
 }
 _LARGEST_BITS = 63
@@ -155,8 +149,8 @@ def _check_op(what: str, number: int, op: Op, names: dict[str, set[str]]) -> Non
     _integer(f"{what}: upper end", op.hi, op.lo, 1 << _LARGEST_BITS)
     if op.bits > 64:
         raise ProgramError(f"{what}: {op.bits} bits wide, more than 64")
-    results = _RESULT_ARGS[op.kind] + (op.kind in ("scale", "table"))
-    trailing = _TRAILING_ARGS.get(op.kind, 0) + (op.kind in ("scale", "table"))
+    results = OPERANDS[op.kind]
+    trailing = _TRAILING_ARGS.get(op.kind, 0)
     if len(op.args) != results + trailing:
         raise ProgramError(f"{what}: {len(op.args)} arguments, must be {results + trailing}")
     for argument in op.args[:results]:

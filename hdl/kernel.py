@@ -15,7 +15,6 @@ from ..compiler.kernels.pipeline import (
     WIRES,
     memory_latency,
     multiplier_chunks,
-    operands,
     pipeline,
 )
 from ..compiler.machine import Machine
@@ -93,7 +92,7 @@ class KernelPipeline(wiring.Component):
         self.stages = pipeline(code, shape.machine)
         self.sats = [n for n, op in enumerate(code.ops) if op.kind == "sat"]
         self.scales = {
-            n: ScaleUse(k, code.ops[operands(op)[0]].bits, op.bits, shape.machine)
+            n: ScaleUse(k, code.ops[op.operands[0]].bits, op.bits, shape.machine)
             for k, (n, op) in enumerate(
                 (n, op) for n, op in enumerate(code.ops) if op.kind == "scale"
             )
@@ -217,7 +216,7 @@ class KernelPipeline(wiring.Component):
     def _result(self, m: Module, number: int, op: Op) -> Value:
         """The operation's result, at its stage."""
         name = f"r{number}"
-        args = operands(op)
+        args = op.operands
         start = self.stages.starts[number]
         x = [self._at(m, i, start) for i in args]
         machine = self.shape.machine

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...compiler.kernels.code import KernelCode, Op
-from ...compiler.kernels.pipeline import OPERANDS, operands
 from ...compiler.machine import Machine
 from ..check import signed_range
 from .rare import RarePart, rare_part
@@ -179,7 +178,7 @@ class _Walk:
         """All operations, without what is postponed."""
         for number, op in enumerate(self.code.ops):
             if rare is not None and number in rare.selects:
-                self._name(number, self.results[operands(op)[2]])
+                self._name(number, self.results[op.operands[2]])
             elif rare is None or number not in rare.ops:
                 self._name(number, self._result(number, op))
 
@@ -188,7 +187,7 @@ class _Walk:
         for number in rare.needs:
             text = self.target.read_saved(f"r{number}")
             self._name(number, Number(text, self._width(number)))
-        read = {r for n in rare.ops for r in operands(self.code.ops[n])}
+        read = {r for n in rare.ops for r in self.code.ops[n].operands}
         for number in sorted(read.union(rare.ops).difference(rare.needs)):
             self._name(number, self._result(number, self.code.ops[number]))
 
@@ -202,7 +201,7 @@ class _Walk:
         self.results[number] = named
 
     def _operand(self, op: Op, k: int) -> Op:
-        return self.code.ops[operands(op)[k]]
+        return self.code.ops[op.operands[k]]
 
     def _result(self, number: int, op: Op) -> Number:
         target = self.target
@@ -218,27 +217,27 @@ class _Walk:
             case "const":
                 return target.constant(int(op.args[0]), width_of(op.lo, op.hi))
             case "scale":
-                return Number(target.scale(self._text(operands(op)[0], 64), self.slots[name]), 64)
+                return Number(target.scale(self._text(op.operands[0], 64), self.slots[name]), 64)
             case "table":
                 slot = self.slots[name]
-                argument = self.results[operands(op)[0]].text
+                argument = self.results[op.operands[0]].text
                 return Number(target.table(argument, self.first_of[name], slot), slot.width)
             case "divide":
                 double = double_is_exact(self._operand(op, 0), self._operand(op, 1), int(name))
-                a, b = (self.results[r].text for r in operands(op))
+                a, b = (self.results[r].text for r in op.operands)
                 return target.divide(a, b, int(name), double)
             case "sat":
                 return self._sat(number, op)
             case "gt" | "ge" | "eq":
                 return self._truth(number, self._arithmetic(op).text)
             case "and" | "or" | "not":
-                conditions = [self.condition(r) for r in operands(op)]
+                conditions = [self.condition(r) for r in op.operands]
                 return self._truth(number, target.operation(op.kind, conditions, [], 1))
             case "select":
                 choices = [self._operand(op, k) for k in (1, 2)]
                 width = width_of(min(o.lo for o in choices), max(o.hi for o in choices))
-                a, b = (self._text(r, width) for r in operands(op)[1:])
-                return Number(target.select(self.condition(operands(op)[0]), a, b), width)
+                a, b = (self._text(r, width) for r in op.operands[1:])
+                return Number(target.select(self.condition(op.operands[0]), a, b), width)
         return self._arithmetic(op)
 
     def _truth(self, number: int, text: str) -> Number:
@@ -261,23 +260,23 @@ class _Walk:
         return self.target.cast(self.results[result], width).text
 
     def _arithmetic(self, op: Op) -> Number:
-        count = OPERANDS[op.kind]
+        count = len(op.operands)
         numbers = [int(a) for a in op.args[count:]]
         inner = [self._operand(op, k) for k in range(count)]
         lo, hi = min(op.lo, *(o.lo for o in inner)), max(op.hi, *(o.hi for o in inner))
         if op.kind == "round":
             hi = max(hi, inner[0].hi + (1 << (numbers[0] - 1)))
         width = 64 if numbers and numbers[0] > 30 else width_of(lo, hi)
-        texts = [self._text(r, width) for r in operands(op)]
+        texts = [self._text(r, width) for r in op.operands]
         return Number(self.target.operation(op.kind, texts, numbers, width), width)
 
     def _sat(self, number: int, op: Op) -> Number:
         a = self._operand(op, 0)
         lo, hi = int(op.args[1]), int(op.args[2])
         if lo <= a.lo and a.hi <= hi:
-            return self.results[operands(op)[0]]
+            return self.results[op.operands[0]]
         width = width_of(min(lo, a.lo), max(hi, a.hi))
-        before = self.target.cast(self.results[operands(op)[0]], width)
+        before = self.target.cast(self.results[op.operands[0]], width)
         after = self._limited(before, a, lo, hi)
         name = f"s{number}"
         self.body.append(self.target.assign(name, after))

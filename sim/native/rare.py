@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...compiler.kernels.code import KernelCode
-from ...compiler.kernels.pipeline import STATIC, operands
+from ...compiler.kernels.pipeline import STATIC
 
 _COST = {"divide": 10, "table": 4}
 """Operations that make a part worth postponing, in units of a plain one."""
@@ -57,7 +57,7 @@ def rare_part(code: KernelCode) -> RarePart | None:
 def _part(code: KernelCode, condition: int) -> RarePart:
     users: list[list[int]] = [[] for _ in code.ops]
     for number, op in enumerate(code.ops):
-        for r in set(operands(op)):
+        for r in set(op.operands):
             users[r].append(number)
     selects = {
         number
@@ -81,7 +81,7 @@ def _part(code: KernelCode, condition: int) -> RarePart:
             postponed.add(number)
     ops = {r for r in postponed if code.ops[r].kind not in ("input", "state", *STATIC)}
     chosen = tuple(s for s in sorted(selects) if code.ops[s].args[1] in ops)
-    read = {r for n in ops for r in operands(code.ops[n])} - ops
+    read = {r for n in ops for r in code.ops[n].operands} - ops
     return RarePart(
         condition=condition,
         selects=chosen,

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import FAMILY, random_kernel, random_machine, random_parameters, random_program
 
+from spikeloom.compiler.kernels.code import OPERANDS
 from spikeloom.compiler.kernels.filters import Alpha, Lowpass, Resonance
 from spikeloom.compiler.kernels.neurons import LIF, RectifiedLinear, SpikingRectifiedLinear
-from spikeloom.compiler.kernels.pipeline import OPERANDS
 from spikeloom.compiler.machine import Machine
 from spikeloom.sim import create_engine
 from spikeloom.sim.check import MEMORIES
