@@ -123,7 +123,7 @@ module spikeloom_multiplier #(parameter A = 18, parameter B = 18, parameter LATE
   output signed [A+B-1:0] product
 );
   generate
-    if (A <= 3 || B <= 3) begin : small
+    if (A <= 3 || B <= 3) begin : fabric
       reg signed [A-1:0] a_in;
       reg signed [B-1:0] b_in;
       reg signed [A+B-1:0] middle, last;
@@ -170,7 +170,8 @@ module spikeloom_multiplier #(parameter A = 18, parameter B = 18, parameter LATE
   endgenerate
 endmodule
 
-// A multiplier, and a register that takes over the product plus another number.
+// A multiplier, and a register that takes over the product plus another number. It is cleared for
+// two cycles or more.
 module spikeloom_accumulator #(
   parameter A = 18, parameter B = 18, parameter SUM = 40, parameter LATENCY = 3
 ) (

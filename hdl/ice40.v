@@ -15,7 +15,7 @@ module spikeloom_memory #(
 );
   reg [WIDTH-1:0] register;
   generate
-    if (SHARED && DEPTH > 2048 && DEPTH <= 16384) begin : large
+    if (SHARED && DEPTH > 2048 && DEPTH <= 16384) begin : single_port
       localparam COLUMNS = (WIDTH + 15) / 16;
       wire [13:0] address = read_address;
       wire [COLUMNS*16-1:0] data = write_data, latch;
@@ -29,7 +29,7 @@ module spikeloom_memory #(
       end
       always @(posedge clk) register <= latch[WIDTH-1:0];
       assign read_data = LATENCY == 1 ? latch[WIDTH-1:0] : register;
-    end else begin : small
+    end else begin : dual_port
       (* no_rw_check, ram_style = "block" *) reg [WIDTH-1:0] content [0:DEPTH-1];
       reg [WIDTH-1:0] latch;
       always @(posedge clk) begin
@@ -51,7 +51,7 @@ module spikeloom_multiplier #(parameter A = 16, parameter B = 16, parameter LATE
   output signed [A+B-1:0] product
 );
   generate
-    if (A <= 3 || B <= 3) begin : small
+    if (A <= 3 || B <= 3) begin : fabric
       reg signed [A-1:0] a_in;
       reg signed [B-1:0] b_in;
       reg signed [A+B-1:0] middle, last;
@@ -107,7 +107,8 @@ module spikeloom_accumulator #(
       wire [31:0] z = {{32 - SUM + 1{prior[SUM-1]}}, prior[SUM-2:0]};
       wire [31:0] o;
       assign total = o[SUM-1:0];
-      // The block's reset acts at once: one cycle late it does what a synchronous one would.
+      // The block's reset acts at once: one cycle late it does what a synchronous one would. A
+      // clear of a single cycle is ignored; the loom clears while it idles, for what comes later.
       reg cleared = 1'b0;
       always @(posedge clk) cleared <= clear;
       wire reset = clear & cleared;

@@ -42,7 +42,8 @@ module spikeloom_multiplier #(parameter A = 18, parameter B = 18, parameter LATE
   end
 endmodule
 
-// A multiplier, and a register that takes over the product plus another number.
+// A multiplier, and a register that takes over the product plus another number. It is cleared for
+// two cycles or more.
 module spikeloom_accumulator #(
   parameter A = 18, parameter B = 18, parameter SUM = 40, parameter LATENCY = 3
 ) (
