@@ -73,7 +73,7 @@ def test_clocks():
         reference, feedback, output = ulx3s.pll(mhz * 10**6)
         assert 25 * feedback == mhz * reference
         assert 400 <= mhz * output <= 800
-    for mhz in (12, 18, 21, 24, 30, 48):
+    for mhz in (12, 18, 21, 24, 48):
         divf, divq = icebreaker.pll(mhz * 10**6)
         assert 12 * (divf + 1) == mhz << divq
         assert 533 <= mhz << divq <= 1066
