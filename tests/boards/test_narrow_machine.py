@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from spikeloom.boards import get
 from spikeloom.compiler.kernels.neurons import LIF
 from spikeloom.sim.evaluate import evaluate
