@@ -20,7 +20,7 @@ from ..boards.board import Board
 from ..boards.build import Build, build, deliver
 from ..compiler.compile import Compilation, compile_graph
 from ..compiler.disassembly import parameter_text
-from ..compiler.errors import ModelError, RangeError, ToolError
+from ..compiler.errors import CapacityError, ModelError, RangeError, ToolError
 from ..compiler.files import new_directory
 from ..compiler.instructions import Map
 from ..compiler.machine import Machine
@@ -130,7 +130,16 @@ def deploy(
         network.seed = DEFAULT_SEED
     options: dict[str, Any] = {"engine": engine, "machine": machine, "progress_bar": False}
     with part("build"):
-        sim = RecordingSimulator(network, dt=dt, **options)
+        try:
+            sim = RecordingSimulator(network, dt=dt, **options)
+        except CapacityError as e:
+            if board is None:
+                raise
+            wider = [b.name for b in BOARDS.values() if b.machine.index_bits > machine.index_bits]
+            raise CapacityError(
+                f"the network does not fit the board {board.name}: {e}, or take a board whose "
+                f"events address more: {', '.join(wider) or 'there is none'}"
+            ) from e
     name = network.label or sim.conversion.graph.name
     if sim.chip is None:
         first = next(iter(sim.placement.on_host), None)

@@ -273,13 +273,19 @@ def test_hardware_for_simulation_is_written_beside_the_program(tmp_path, capsys)
     assert "without synthesis" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_network_that_does_not_fit_its_board(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("neurons", "message"),
+    [
+        (900, r"does not fit the board icebreaker: .*: \d+ needed, \d+ there"),
+        (3000, r"board icebreaker: .*3000 neurons, more than the 1024 .*ulx3s-85f"),
+    ],
+)
+def test_a_network_that_does_not_fit_its_board(neurons, message):
     with nengo.Network(seed=1, label="large") as net:
-        a = nengo.Ensemble(3000, 1, label="a")
-        nengo.Connection(a, a, solver=nengo.solvers.NoSolver(np.zeros((3000, 1))))
-    board = boards.get("icebreaker")
-    with pytest.raises(CapacityError, match=r"does not fit the board icebreaker: .*: \d+ needed"):
-        deploy(net, seconds=0, board=board, engine="golden")
+        a = nengo.Ensemble(neurons, 1, label="a")
+        nengo.Connection(a, a, solver=nengo.solvers.NoSolver(np.zeros((neurons, 1))))
+    with pytest.raises(CapacityError, match=message):
+        deploy(net, seconds=0, board=boards.get("icebreaker"), engine="golden")
 
 
 @pytest.mark.parametrize(
