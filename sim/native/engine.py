@@ -97,15 +97,15 @@ class NativeEngine:
 
     Attributes
     ----------
-    library : Path
+    compiled : Path
         The compiled library; its source lies beside it.
     """
 
     def __init__(self, program: Program, library: Path | None = None) -> None:
         check_program(program)
         self.program = program
-        self.library = library or _build(program)
-        self._c = _load(str(self.library))
+        self.compiled = library or _build(program)
+        self._c = _load(str(self.compiled))
         self._builder = Builder(program)
         self._table = table = self._builder.build()
         words, lanes = program.accumulator_words, program.machine.lanes

@@ -58,14 +58,14 @@ def test_source_depends_on_kernels_and_widths_alone():
 def test_library_is_built_once(fresh):
     program = example_program()
     engine = NativeEngine(program)
-    assert engine.library.parent == fresh / "cache" / "native"
-    assert engine.library.with_suffix(".c").read_text().startswith("#define VALUE_LO")
-    changed = engine.library.stat().st_mtime_ns
+    assert engine.compiled.parent == fresh / "cache" / "native"
+    assert engine.compiled.with_suffix(".c").read_text().startswith("#define VALUE_LO")
+    changed = engine.compiled.stat().st_mtime_ns
     again = example_program()
     again.weight[0, 0] += 1
-    assert NativeEngine(again).library == engine.library
-    assert engine.library.stat().st_mtime_ns == changed
-    left = sorted(p.suffix for p in engine.library.parent.iterdir())
+    assert NativeEngine(again).compiled == engine.compiled
+    assert engine.compiled.stat().st_mtime_ns == changed
+    left = sorted(p.suffix for p in engine.compiled.parent.iterdir())
     assert left == [".c", ".so"], "temporary files were left behind"
 
 
@@ -84,7 +84,7 @@ def test_flags_that_the_compiler_refuses_are_dropped(fresh, monkeypatch):
     native_build.find_compiler.cache_clear()
     engine = NativeEngine(example_program())
     engine.step()
-    assert engine.library.exists()
+    assert engine.compiled.exists()
 
 
 def test_failing_compiler(fresh, monkeypatch):
@@ -153,7 +153,7 @@ def test_cache_that_cannot_be_written(fresh, monkeypatch):
     monkeypatch.setenv("SPIKELOOM_CACHE", str(fresh / "file" / "cache"))
     engine = NativeEngine(example_program())
     engine.step()
-    assert fresh not in engine.library.parents
+    assert fresh not in engine.compiled.parents
 
 
 def test_cache_folder(monkeypatch):
