@@ -97,14 +97,52 @@ class Population(Node):
 
 
 @dataclass
-class Edge:
-    """A constant linear map from the output of one node to the input of another.
+class Plasticity:
+    """What makes the matrix of an edge a learned one.
 
-    `matrix` has shape (target size, source size), dense or `scipy.sparse.csr_array`.
+    Attributes
+    ----------
+    name : str
+        Of the projection.
+    rule : Rule
+        An instance of a rule class (`spikeloom.compiler.kernels.rule`) with its parameters.
+    variables : dict of str -> (node name, state name)
+        Where each of the rule's variables is found: a state of a population that fits
+        `Machine.value_bits`. All pre variables belong to one population as large as the edge's
+        source, each post variable to one as large as its target.
+    units : dict of str -> float
+        For each free variable that does not belong to a homogeneous kernel, what 1 of the
+        rule's normal form is worth in the user's unit.
+    initial : dict of str -> (targets, sources) float64 ndarray
+        Initial states of the synapses.
+    limit : float
+        Largest magnitude of a weight that is expected, in the user's unit.
+    unit : float
+        What the edge's matrix is in terms of the user's weights: ``matrix = unit * weights``.
+    origin : str
+    """
+
+    name: str
+    rule: Any
+    variables: dict[str, tuple[str, str]]
+    units: dict[str, float] = field(default_factory=dict)
+    initial: dict[str, np.ndarray] = field(default_factory=dict)
+    limit: float = 1.0
+    unit: float = 1.0
+    origin: str = ""
+
+
+@dataclass
+class Edge:
+    """A linear map from the output of one node to the input of another.
+
+    `matrix` has shape (target size, source size), dense or `scipy.sparse.csr_array`; it is constant
+    unless there is a `plasticity`: then it is dense, the initial one.
     """
 
     matrix: Matrix
     origin: str = ""
+    plasticity: Plasticity | None = None
 
 
 @dataclass(frozen=True)
@@ -139,9 +177,16 @@ class Graph:
         self.nx.add_node(node.name, node=node)
         return node
 
-    def connect(self, source: str, target: str, matrix: Matrix, origin: str = "") -> None:
+    def connect(
+        self,
+        source: str,
+        target: str,
+        matrix: Matrix,
+        origin: str = "",
+        plasticity: Plasticity | None = None,
+    ) -> None:
         """Add an edge ``source -> target``."""
-        self.nx.add_edge(source, target, edge=Edge(matrix, origin))
+        self.nx.add_edge(source, target, edge=Edge(matrix, origin, plasticity))
 
     def observe(self, observation: Observation) -> None:
         """Ask for something to be readable by the host."""

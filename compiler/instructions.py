@@ -1,7 +1,8 @@
 """The instructions of the loom, as data.
 
 Addresses count words of the memory they point into. In ``accumulator`` and ``weight`` a word is
-one element per lane; in ``value``, ``state``, ``event`` and ``count`` it is one element. Element i
+one element per lane (so in ``post``); in ``value``, ``state``, ``event`` and ``count`` it is one
+element. Element i
 of a population whose accumulators start at word b lies in word ``b + i // lanes``, lane
 ``i % lanes``.
 
@@ -106,6 +107,10 @@ class Map(Instruction):
         Which set of entries of the kernel's tables.
     list : int
         Number of the event list, -1 for a kernel that emits a value.
+    captures : tuple of (slot, memory, base)
+        The new state `slot` of neuron i also becomes element i of the post memory `memory` from
+        word `base` on. At most one for each memory; it fits `Machine.value_bits`. Elements of the
+        last word beyond `length` become 0.
     """
 
     opcode: ClassVar[str] = "MAP"
@@ -120,12 +125,66 @@ class Map(Instruction):
     output_shift: int
     table_set: int
     parameters: dict[str, Any] = field(hash=False)
+    captures: tuple[tuple[int, int, int], ...] = ()
     wait: bool = True
     comment: str = ""
 
 
-OPCODES: dict[str, type[Instruction]] = {"MAC": Mac, "EVT": Evt, "MAP": Map}
-"""``UPD`` (run a plasticity kernel over a weight table) is reserved; no Program uses it yet."""
+@dataclass(frozen=True)
+class Upd(Instruction):
+    """Change learned weights by a rule, one word of all lanes per clock cycle.
+
+    For each selected row k and word w, and each lane l whose element ``j = w * lanes + l`` is less
+    than `length`: the full weight and the synapse's states at word ``weights + k * words + w``
+    become what the rule says (`RuleCode`). The pre neuron's variables are
+    ``state[pre_slots[v], pre + k]``, the post neuron's ``post[memory][base + w, l]`` for the pairs
+    (memory, base) in `post`. Each synapse is done at most once, so their order cannot matter.
+
+    Attributes
+    ----------
+    rule : str
+        Key into `Program.rules`.
+    projection : str
+        Key into `Program.projections`; saturations are counted under this name.
+    gate : str
+        ``"always"``: all rows and words. ``"pre"``: the rows k of the ``count[list]`` events at
+        ``event[source:]``, all words. ``"post"``: the words that hold an element of one of these
+        events, in ascending order, all rows.
+    source, list : int
+        0 where `gate` is ``"always"``.
+    skip : int
+        Number of a pre variable: rows where it is not 0 are left out. -1: none.
+    pre : int
+        State address of row 0.
+    pre_slots : tuple of int
+        One for each pre variable of the rule.
+    post : tuple of (memory, base)
+        One for each post variable of the rule.
+    table_set, parameters :
+        As in `Map`.
+    """
+
+    opcode: ClassVar[str] = "UPD"
+    rule: str
+    projection: str
+    weights: int
+    rows: int
+    words: int
+    length: int
+    gate: str
+    source: int
+    list: int
+    skip: int
+    pre: int
+    pre_slots: tuple[int, ...]
+    post: tuple[tuple[int, int], ...]
+    table_set: int
+    parameters: dict[str, Any] = field(hash=False)
+    wait: bool = True
+    comment: str = ""
+
+
+OPCODES: dict[str, type[Instruction]] = {"MAC": Mac, "EVT": Evt, "MAP": Map, "UPD": Upd}
 
 
 def instruction_from_json(data: dict[str, Any]) -> Instruction:
@@ -135,11 +194,16 @@ def instruction_from_json(data: dict[str, Any]) -> Instruction:
     if opcode not in OPCODES:
         raise ProgramError(f"unknown instruction {opcode!r}: this Program needs a newer Spikeloom")
     try:
-        if opcode == "MAP":
+        if opcode in ("MAP", "UPD"):
             fields["parameters"] = {
                 name: tuple(p) if isinstance(p, list) else p
                 for name, p in fields["parameters"].items()
             }
+        for name in ("captures", "post"):
+            if name in fields:
+                fields[name] = tuple(tuple(item) for item in fields[name])
+        if "pre_slots" in fields:
+            fields["pre_slots"] = tuple(fields["pre_slots"])
         return OPCODES[opcode](**fields)
     except (TypeError, KeyError) as e:
         raise ProgramError(f"malformed {opcode} instruction: {e}") from e

@@ -24,6 +24,8 @@ class Machine:
         Width (signed) of one word of kernel state.
     parameter_bits : int
         Width (signed) of the mantissa of a scaled kernel parameter.
+    residual_bits : int
+        Bits that a learned weight has behind those of `weight_bits`.
     index_bits : int
         Width (unsigned) of a neuron's index inside its population in an event.
     operations_per_stage : int
@@ -37,6 +39,7 @@ class Machine:
     accumulator_bits: int = 40
     state_bits: int = 32
     parameter_bits: int = 18
+    residual_bits: int = 18
     index_bits: int = 16
     operations_per_stage: int = 1
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .instructions import Evt, Instruction, Mac, Map
+from .instructions import Evt, Instruction, Mac, Map, Upd
 from .kernels.code import KernelCode
+from .kernels.rule_code import RuleCode
 from .machine import Machine
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,36 @@ class PopulationInfo:
     members: tuple[tuple[str, int, int], ...] = ()
 
 
+@dataclass(frozen=True)
+class ProjectionInfo:
+    """A learned matrix: where it lies, and what its numbers mean.
+
+    Attributes
+    ----------
+    name : str
+    rule : str
+        Key into `Program.rules`.
+    weights, rows, words, length : int
+        As in `Upd`: `rows` sources, `length` targets.
+    unit : float
+        Value of one count of the *full* weight in the user's model (the learned weight, decoder or
+        encoder as Nengo holds it).
+    synapse_units : tuple of float
+        The same for each state of a synapse.
+    origin : str
+    """
+
+    name: str
+    rule: str
+    weights: int
+    rows: int
+    words: int
+    length: int
+    unit: float
+    synapse_units: tuple[float, ...]
+    origin: str = ""
+
+
 @dataclass
 class Program:
     """Everything that an engine needs to run a model, and the names to talk about it.
@@ -115,6 +146,14 @@ class Program:
     tables : dict of "kernel.table" -> (sets, entries) int64 ndarray
     accumulator_words, event_words, event_lists : int
         Sizes of the memories that start as zero.
+    rules : dict of str -> RuleCode
+    projections : dict of str -> ProjectionInfo
+    residual : (plastic words, lanes) int32 ndarray
+        Residuals of the learned weights, which are the first words of `weight`.
+    synapse : (synapse slots, plastic words, lanes) int64 ndarray
+        Initial states of the synapses.
+    post_memories, post_words : int
+        How many post memories there are, and how deep each is; they start as zero.
     inputs, outputs : dict of str -> port
     populations : dict of str -> PopulationInfo
     notes : dict
@@ -136,7 +175,18 @@ class Program:
     inputs: dict[str, InputPort]
     outputs: dict[str, OutputPort]
     populations: dict[str, PopulationInfo]
+    rules: dict[str, RuleCode] = field(default_factory=dict)
+    projections: dict[str, ProjectionInfo] = field(default_factory=dict)
+    residual: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    synapse: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int64))
+    post_memories: int = 0
+    post_words: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def plastic_words(self) -> int:
+        """Words of the weight memory that are learned: the first ones."""
+        return int(self.residual.shape[0])
 
     @property
     def instructions(self) -> list[Instruction]:
@@ -156,4 +206,7 @@ __all__ = [
     "OutputPort",
     "PopulationInfo",
     "Program",
+    "ProjectionInfo",
+    "RuleCode",
+    "Upd",
 ]

@@ -57,11 +57,20 @@ class Engine(Protocol):
         """A copy of a whole memory.
 
         ``"accumulator"`` int64 (words, lanes), ``"value"`` (n,), ``"state"`` (slots, n),
-        ``"event"`` (n, 2) as (index, payload), ``"count"`` (lists,).
+        ``"event"`` (n, 2) as (index, payload), ``"count"`` (lists,), ``"weight"`` (words, lanes),
+        ``"residual"`` (plastic words, lanes), ``"synapse"`` (synapse slots, plastic words, lanes);
+        weights row after row, as `Program.weight`.
         """
 
     def load_memory(self, name: str, content: np.ndarray) -> None:
-        """Overwrite memory ``"value"`` or ``"state"`` with `content` of `memory`'s shape."""
+        """Overwrite a memory with `content` of `memory`'s shape.
+
+        ``"value"``, ``"state"``, ``"weight"`` (of which only learned words may differ),
+        ``"residual"`` or ``"synapse"``.
+        """
+
+    def learning(self, on: bool) -> None:
+        """Run the ``UPD`` instructions from now on, or skip them; `reset` leaves this alone."""
 
     def saturations(self) -> dict[str, int]:
         """Times that something was limited to its format since `reset`, per population name.

@@ -49,7 +49,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 OPERANDS = {
-    **dict.fromkeys("input state param const".split(), 0),
+    **dict.fromkeys("input state param const weight synapse pre post".split(), 0),
     **dict.fromkeys("neg abs not shl round floor sat table scale".split(), 1),
     **dict.fromkeys("add sub mul min max gt ge eq and or divide".split(), 2),
     "select": 3,

@@ -41,7 +41,7 @@ WIRES = frozenset({"shl", "floor"})
 UNITS = frozenset({"mul", "scale", "divide"})
 """Operations of several stages, whose result stands in a register."""
 
-SOURCES = frozenset({"input", "state", "param", "const"})
+SOURCES = frozenset("input state param const weight synapse pre post".split())
 """Operations without operands: at hand at stage 0."""
 
 STATIC = frozenset({"param", "const"})
