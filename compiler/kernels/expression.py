@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import KernelError
-from .code import Op, Parameter, Table
+from .code import Op, Parameter, Table, signed_bits
 from .parameters import ParameterExpression
 
 WIDEST = 62
@@ -45,15 +45,27 @@ def fitting(limits: tuple[float, float], fraction: int, bits: int) -> int:
 
 @dataclass
 class Tracer:
-    """Collects the operations of one kernel while its equations are run once."""
+    """Collects the operations of one kernel while its equations are run once.
+
+    Attributes
+    ----------
+    product_bits : int or None
+        For rules: a product keeps all its bits, but for as many as pass this width.
+    scaled_fraction : int or None
+        For rules: what is multiplied with a scaled parameter gets this many fraction bits, and the
+        same parameter may multiply values of different formats.
+    """
 
     kernel: str
     parameter_bits: int
     state_bits: int
+    product_bits: int | None = None
+    scaled_fraction: int | None = None
     ops: list[Op] = field(default_factory=list)
     parameters: dict[Parameter, ParameterExpression] = field(default_factory=dict)
     tables: dict[Table, ParameterExpression] = field(default_factory=dict)
     _known: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    _users: dict[str, list[int]] = field(default_factory=dict)
 
     def op(self, kind: str, args: tuple[int | str, ...], lo: int, hi: int, f: int) -> Expression:
         """Append an operation, or reuse the same one; its range must fit 62 bits."""
@@ -74,6 +86,14 @@ class Tracer:
         """A number written in the equations, exact or rounded to `fraction` bits."""
         n = round(value * 2**fraction)
         return self.op("const", (n,), n, n, fraction)
+
+    def unused_name(self, name: str, operand: int) -> str:
+        """`name`, numbered where it already multiplies something else than `operand`."""
+        users = self._users.setdefault(name, [])
+        if operand not in users:
+            users.append(operand)
+        number = users.index(operand)
+        return f"{name} ({number + 1})" if number else name
 
     def bind(self, parameter: Parameter, expression: ParameterExpression) -> None:
         """Remember how the value of an uploaded parameter is computed."""
@@ -135,6 +155,10 @@ class Expression:
             )
         raise KernelError(f"kernel {self.tracer.kernel}: cannot compute with {other!r}")
 
+    def _scaled_fraction(self) -> int:
+        given = self.tracer.scaled_fraction
+        return self.fraction if given is None else given
+
     def _aligned(self, other: Any) -> tuple[Expression, Expression]:
         b = self._traced(other)
         fraction = max(self.fraction, b.fraction)
@@ -166,14 +190,18 @@ class Expression:
 
     def __mul__(self, other: Any) -> Expression:
         if isinstance(other, Scaled):
-            return other.times(self, self.fraction)
+            return other.times(self, self._scaled_fraction())
         b = self._traced(other)
         corners = [x * y for x in (self.lo, self.hi) for y in (b.lo, b.hi)]
         args = (min(self.number, b.number), max(self.number, b.number))
         product = self.tracer.op(
             "mul", args, min(corners), max(corners), self.fraction + b.fraction
         )
-        return product.with_fraction(max(self.fraction, b.fraction))
+        bits = self.tracer.product_bits
+        if bits is None:
+            return product.with_fraction(max(self.fraction, b.fraction))
+        excess = max(0, signed_bits(product.lo, product.hi) - bits)
+        return product.with_fraction(product.fraction - excess)
 
     __rmul__ = __mul__
 
@@ -231,9 +259,10 @@ class Scaled:
         """``x`` times the parameter, rounded to `fraction` bits."""
         tracer = x.tracer
         largest = 1 << (tracer.parameter_bits - 1)
-        parameter = Parameter(
-            self.expression.text, True, -largest, largest - 1, x.fraction - fraction
-        )
+        name = self.expression.text
+        if tracer.scaled_fraction is not None:
+            name = tracer.unused_name(name, x.number)
+        parameter = Parameter(name, True, -largest, largest - 1, x.fraction - fraction)
         tracer.bind(parameter, self.expression)
         names = [p.name for p in tracer.parameters if p.scaled and p.name == parameter.name]
         if len(names) > 1:
@@ -247,9 +276,9 @@ class Scaled:
     __array_ufunc__ = None
 
     def __mul__(self, other: Any) -> Any:
-        return (
-            self.times(other, other.fraction) if isinstance(other, Expression) else NotImplemented
-        )
+        if not isinstance(other, Expression):
+            return NotImplemented
+        return self.times(other, other._scaled_fraction())
 
     __rmul__ = __mul__
 
@@ -332,8 +361,12 @@ def divide(a: Any, b: Any, bits: int) -> Any:
     return tracer.op("divide", (x.number, y.number, bits), 0, 1 << bits, bits)
 
 
-def scaled(parameter: Any, bound: float) -> Any:
-    """A parameter expression to multiply a traced value with; its magnitude is at most `bound`."""
+def scaled(parameter: Any, bound: float = 1.0) -> Any:
+    """A parameter expression to multiply a traced value with; its magnitude is at most `bound`.
+
+    In a learning rule `bound` is the largest magnitude of the product of both, where 1 is the end
+    of the weights' range.
+    """
     if isinstance(parameter, ParameterExpression):
         return Scaled(parameter, bound)
     return parameter

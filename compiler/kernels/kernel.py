@@ -31,39 +31,17 @@ import numpy as np
 
 from ..errors import KernelError, RangeError
 from ..machine import Machine
-from .code import KernelCode, Op, Port, Table
+from .code import KernelCode, Op, Port, Table, signed_bits
 from .code import Parameter as Register
 from .expression import Expression, Tracer, fitting
 from .parameters import ParameterExpression
+from .parametrised import Parameter as Parameter
+from .parametrised import Parametrised
 
 Trace: TypeAlias = tuple[
     KernelCode, dict[Register, ParameterExpression], dict[Table, ParameterExpression]
 ]
 """Code, and how the values of its parameters and tables are computed."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A number that a population gives to the kernel.
-
-    Attributes
-    ----------
-    low, high : float
-        Allowed range, ends included.
-    default : float or None
-        Value where none is given; None makes it required.
-    unit : str
-        For people: ``"s"``, ``"Hz"``, or empty.
-    """
-
-    low: float = -math.inf
-    high: float = math.inf
-    default: float | None = None
-    unit: str = ""
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        """The declaration itself; instances hold the value under the same name."""
-        return self
 
 
 @dataclass(frozen=True)
@@ -78,15 +56,18 @@ class Input:
 class State:
     """A state variable's range and fraction bits; leave them out in a homogeneous kernel.
 
-    `unit` is ``"step"`` for a time: the equations see it in time steps, users in seconds.
+    `unit` is ``"step"`` for a time: the equations see it in time steps, users in seconds. In a
+    homogeneous kernel a `narrow` state keeps only as many bits as a value has
+    (`Machine.value_bits`), which is what learning rules can see.
     """
 
     range: tuple[float, float] = (-1.0, 1.0)
     fraction: int | None = None
     unit: str = ""
+    narrow: bool = False
 
 
-class Kernel:
+class Kernel(Parametrised):
     """Base of all kernels; see the module's docstring.
 
     Attributes
@@ -113,38 +94,6 @@ class Kernel:
     homogeneous: ClassVar[bool] = False
     threshold: ClassVar[float | None] = None
     output_state: ClassVar[str | None] = None
-
-    def __init__(self, **values: float) -> None:
-        declared = self.declared(Parameter)
-        for name in values:
-            if name not in declared:
-                raise KernelError(f"{type(self).__name__} has no parameter {name!r}")
-        for name, parameter in declared.items():
-            value = values.get(name, parameter.default)
-            if value is None:
-                raise KernelError(f"{type(self).__name__} needs the parameter {name!r}")
-            if not parameter.low <= value <= parameter.high:
-                raise KernelError(
-                    f"{type(self).__name__}.{name} = {value} is outside "
-                    f"{parameter.low}..{parameter.high}"
-                )
-            setattr(self, name, float(value))
-
-    @classmethod
-    def declared(cls, kind: type) -> dict[str, Any]:
-        """The declarations of one kind, by name, in the order of definition."""
-        found: dict[str, Any] = {}
-        for base in reversed(cls.__mro__):
-            found.update({n: v for n, v in vars(base).items() if isinstance(v, kind)})
-        return found
-
-    @property
-    def values(self) -> dict[str, float]:
-        """The parameters' values by name."""
-        return {name: getattr(self, name) for name in self.declared(Parameter)}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{n}={v:g}' for n, v in self.values.items())})"
 
     # -- to be defined by a kernel -----------------------------------------------------------
 
@@ -304,7 +253,7 @@ def _trace(cls: Any, machine: Machine) -> Trace:
     inner_fraction = machine.state_bits - 1
 
     def read(kind: str, port: Port) -> Expression:
-        fraction = inner_fraction if port.fraction is None else port.fraction
+        fraction = _inner_fraction(port) if port.fraction is None else port.fraction
         return tracer.op(kind, (port.name,), port.lo, port.hi, fraction)
 
     state = SimpleNamespace(**{n: read("state", p) for n, p in states.items()})
@@ -316,7 +265,7 @@ def _trace(cls: Any, machine: Machine) -> Trace:
     emitted = _as_expression(tracer, output)
     stored = []
     for n, port in states.items():
-        fraction = inner_fraction if port.fraction is None else port.fraction
+        fraction = _inner_fraction(port) if port.fraction is None else port.fraction
         value = _as_expression(tracer, new[n]).with_fraction(fraction)
         limited = value.limited(port.lo, port.hi)
         stored.append(limited.number)
@@ -372,7 +321,8 @@ def _named(name: str) -> ParameterExpression:
 
 def _port(cls: type[Kernel], name: str, declared: Input | State, machine: Machine) -> Port:
     if cls.homogeneous:
-        largest = 1 << (machine.state_bits - 1)
+        narrow = isinstance(declared, State) and declared.narrow
+        largest = 1 << ((machine.value_bits if narrow else machine.state_bits) - 1)
         return Port(name, -largest, largest - 1, None)
     if declared.fraction is None:
         raise KernelError(f"kernel {cls.__name__}: {name} needs a range and a fraction")
@@ -386,6 +336,11 @@ def _port(cls: type[Kernel], name: str, declared: Input | State, machine: Machin
             f"{machine.state_bits} bits; declare a smaller range"
         )
     return Port(name, lo, min(hi, largest - 1), fraction)
+
+
+def _inner_fraction(port: Port) -> int:
+    """Fraction bits of a signal without a format of its own, if its largest word is 1."""
+    return signed_bits(port.lo, port.hi) - 1
 
 
 def _as_expression(tracer: Tracer, value: Any) -> Expression:
