@@ -243,7 +243,7 @@ def _trace(cls: Any, machine: Machine) -> Trace:
     tracer = Tracer(name, machine.parameter_bits, machine.state_bits)
     kernel = object.__new__(cls)
     for parameter in cls.declared(Parameter):
-        setattr(kernel, parameter, _named(parameter))
+        setattr(kernel, parameter, named(parameter))
     inputs = cls.declared(Input)
     if len(inputs) != 1:
         raise KernelError(f"kernel {name} must declare exactly one Input, not {len(inputs)}")
@@ -257,7 +257,7 @@ def _trace(cls: Any, machine: Machine) -> Trace:
         return tracer.op(kind, (port.name,), port.lo, port.hi, fraction)
 
     state = SimpleNamespace(**{n: read("state", p) for n, p in states.items()})
-    output, new = kernel.step(state, read("input", input_port), _named("dt"))
+    output, new = kernel.step(state, read("input", input_port), named("dt"))
     if set(new) != set(states):
         raise KernelError(
             f"kernel {name}: step returns the states {sorted(new)}, declared are {sorted(states)}"
@@ -282,7 +282,7 @@ def _trace(cls: Any, machine: Machine) -> Trace:
     names = [p.name for p in tracer.parameters]
     for repeated in {n for n in names if names.count(n) > 1}:
         raise KernelError(f"kernel {name}: {repeated} is used in two formats; name it once")
-    ops, (*next_state, emit) = _needed(tracer.ops, [*stored, emitted.number])
+    ops, (*next_state, emit) = needed(tracer.ops, [*stored, emitted.number])
     code = KernelCode(
         name=name,
         input=input_port,
@@ -299,7 +299,7 @@ def _trace(cls: Any, machine: Machine) -> Trace:
     return code, tracer.parameters, tracer.tables
 
 
-def _needed(ops: list[Op], results: list[int]) -> tuple[tuple[Op, ...], list[int]]:
+def needed(ops: list[Op], results: list[int]) -> tuple[tuple[Op, ...], list[int]]:
     """Leave out the operations on which no result depends; returns the results' new numbers."""
     used = set(results)
     for number in reversed(range(len(ops))):
@@ -315,7 +315,8 @@ def _needed(ops: list[Op], results: list[int]) -> tuple[tuple[Op, ...], list[int
     return tuple(kept), [renumbered[r] for r in results]
 
 
-def _named(name: str) -> ParameterExpression:
+def named(name: str) -> ParameterExpression:
+    """A parameter, or ``dt``, while equations are traced."""
     return ParameterExpression(lambda env: env[name], name)
 
 
