@@ -14,6 +14,7 @@ from .passes.allocate import Allocator
 from .passes.describe import describe_formats, describe_graph, describe_schedule, format_notes
 from .passes.fold import fold
 from .passes.group import group
+from .passes.learned import isolate
 from .passes.quantise import NodeFormat, quantise
 from .passes.route import route
 from .passes.schedule import Schedule, schedule
@@ -84,7 +85,7 @@ def compile_graph(
     verify(graph, "frontend")
     graphs = {"frontend": graph}
     say("fold")
-    graphs["fold"] = flatten_steep(fold(graph))
+    graphs["fold"] = flatten_steep(fold(isolate(graph)))
     verify(graphs["fold"], "fold")
     say("route")
     graphs["route"] = route(graphs["fold"], machine)

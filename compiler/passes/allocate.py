@@ -14,6 +14,7 @@ from ..kernels.neurons import Relay
 from ..machine import Machine
 from ..program import InputPort, OutputPort, PopulationInfo, Program
 from .blocks import Block, blocks
+from .plasticity import Plastic
 from .quantise import NodeFormat, bias_rows, integers, node_code
 from .schedule import Schedule, Task, has_map
 
@@ -32,8 +33,10 @@ class Allocator:
         self.formats = formats
         self.order = order
         self.codes = {n: c for n in graph.nx if (c := node_code(graph, n, machine)) is not None}
-        self.weights: list[np.ndarray] = []
-        self.weight_words = 0
+        self.plastic = Plastic(graph, machine, formats, self.codes)
+        learned, self.residual = self.plastic.weights()
+        self.weights: list[np.ndarray] = [learned]
+        self.weight_words = len(learned)
         self.value_base: dict[str, int] = {}
         self.state_base: dict[str, int] = {}
         self.event_base: dict[str, int] = {}
@@ -48,19 +51,17 @@ class Allocator:
         state = self._states()
         events = self._events()
         phases = [self._instructions(tasks) for tasks in self.order.phases]
+        # Behind everything that a rule looks at, and everything that reads its weights.
+        places = {n: (self.event_base[n], number) for n, number in self.event_list.items()}
+        phases[-1] += self.plastic.updates(self.state_base, places, self._table_set)
         kernels = {c.name: c for c in self.codes.values()}
-        lanes = self.machine.lanes
         return Program(
             name=self.graph.name,
             machine=self.machine,
             dt=self.graph.dt,
             kernels=dict(sorted(kernels.items())),
             phases=phases,
-            weight=(
-                np.vstack(self.weights).astype(np.int32)
-                if self.weights
-                else np.zeros((0, lanes), np.int32)
-            ),
+            weight=np.vstack(self.weights).astype(np.int32),
             value=values,
             state=state,
             tables={n: np.array(sets, dtype=np.int64) for n, sets in sorted(self.tables.items())},
@@ -70,6 +71,12 @@ class Allocator:
             inputs=self._inputs(),
             outputs={o.name: self._output(o) for o in self.graph.observations.values()},
             populations={n: self._info(n) for n in self.codes},
+            rules=dict(sorted(self.plastic.rules.items())),
+            projections=self.plastic.projections(),
+            residual=self.residual,
+            synapse=self.plastic.synapses(),
+            post_memories=self.plastic.post_memories,
+            post_words=self.plastic.post_words,
         )
 
     # -- memories ----------------------------------------------------------------------------
@@ -184,9 +191,15 @@ class Allocator:
         assert isinstance(node, (Vector, Population)) and form.accumulator is not None
         words = self.machine.words(node.size)
         parts: list[tuple[str, str, Block]] = []
+        address: dict[int, int] = {}  # of the learned ones
         for source, _, edge in self.graph.edges_into(name):
             value = self.formats[source].value
             assert value is not None
+            if edge.plasticity is not None:
+                learned = self.plastic.block(source, name, edge)
+                address[id(learned)] = self.plastic.address(edge.plasticity)
+                parts.append((source, f"{edge.origin or source} (learned)", learned))
+                continue
             weights, clipped = integers(edge.matrix, form.accumulator - value, self.machine)
             form.clipped += clipped
             events = source in self.event_base
@@ -206,17 +219,25 @@ class Allocator:
             first = None
         else:
             first = next((p for p in whole if p[0] not in self.event_base), whole[0])
-            found.append(self._multiply(name, first[0], first[1], first[2], True))
+            found.append(self._multiply(name, *first, True, address.get(id(first[2]))))
         for part in parts:
             if part is not first:
-                found.append(self._multiply(name, part[0], part[1], part[2], False))
+                found.append(self._multiply(name, *part, False, address.get(id(part[2]))))
         return found
 
     def _multiply(
-        self, target: str, source: str | None, comment: str, block: Block, clear: bool
+        self,
+        target: str,
+        source: str | None,
+        comment: str,
+        block: Block,
+        clear: bool,
+        address: int | None = None,
     ) -> Instruction:
+        if address is None:
+            address = self._weight_block(block.weights, block.words)
         common: dict[str, Any] = {
-            "weights": self._weight_block(block.weights, block.words),
+            "weights": address,
             "rows": block.rows,
             "target": self.accumulator_base[target] + block.first_word,
             "words": block.words,
@@ -248,6 +269,7 @@ class Allocator:
             output_shift=0 if events else form.emit - form.value,
             table_set=self._table_set(kernel, code),
             parameters=kernel.registers(self.graph.dt, self.machine),
+            captures=self.plastic.captures(name),
             comment=f"{code.name} {node.origin or name}",
         )
 

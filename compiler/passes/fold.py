@@ -2,6 +2,7 @@
 
 - A spike's worth (amplitude/dt) goes into every matrix that reads the population.
 - A filter's gain goes into every matrix that feeds it, and into its bias.
+- What a spike is worth to learned weights of a fixed format goes behind their sum (`isolate`).
 - Edges between the same two nodes are added up; constant inputs become biases.
 """
 
@@ -13,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..graph import Edge, Graph, Input, Matrix, Population, Vector
+from .learned import has_fixed_weights
 
 
 def fold(graph: Graph) -> Graph:
@@ -23,7 +25,13 @@ def fold(graph: Graph) -> Graph:
             continue
         gain = node.kernel.input_gain(graph.dt)
         if node.output_unit != 1.0:
-            _scale(graph.edges_from(node.name), node.output_unit)
+            plain = []
+            for target, key, edge in graph.edges_from(node.name):
+                if has_fixed_weights(edge):  # behind their sum, which nothing else enters
+                    plain += graph.edges_from(target)
+                else:
+                    plain.append((target, key, edge))
+            _scale(plain, node.output_unit)
         if gain != 1.0:
             _scale([(u, k, e) for u, k, e in graph.edges_into(node.name)], gain)
             node.bias = node.bias * gain
@@ -35,12 +43,17 @@ def fold(graph: Graph) -> Graph:
 def _scale(edges: list[tuple[str, int, Edge]], factor: float) -> None:
     for _, _, edge in edges:
         edge.matrix = edge.matrix * factor
+        if edge.plasticity is not None:
+            learned = edge.plasticity
+            edge.plasticity = replace(learned, unit=learned.unit * factor)
 
 
 def merge_edges(graph: Graph) -> None:
     """Add up parallel edges and drop those that are all zero, in place."""
     for u, v in sorted(set(graph.nx.edges())):
-        keys = list(graph.nx[u][v])
+        keys = [k for k, d in graph.nx[u][v].items() if d["edge"].plasticity is None]
+        if not keys:
+            continue
         edges = [graph.nx[u][v][k]["edge"] for k in keys]
         total: Matrix = edges[0].matrix
         for edge in edges[1:]:

@@ -25,6 +25,7 @@ from ..graph import Graph, Input, Matrix, Member, Population
 from ..kernels.kernel import State
 from ..machine import Machine
 from .fold import merge_edges
+from .learned import touched_by_learning
 from .limits import limits
 from .route import support
 from .verify import is_delayed
@@ -39,8 +40,9 @@ def group(graph: Graph, machine: Machine) -> Graph:
     candidates: dict[Any, list[str]] = defaultdict(list)
     depth = _depths(graph)
     bounds = limits(graph)
+    learning = touched_by_learning(graph)
     for node in graph.nodes():
-        if not isinstance(node, Population):
+        if not isinstance(node, Population) or node.name in learning:
             continue
         kernel = node.kernel
         key: tuple[Any, ...] = (

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import networkx as nx
 import numpy as np
 
-from ..graph import Graph, Input, Matrix, Population, Vector
+from ..graph import Graph, Input, Population, Vector
 from ..kernels.kernel import Kernel, State
+from .learned import row_sums
 
 ASSUMED_LIMIT = 8.0
 """Limit of an unbounded signal about which nothing is known."""
@@ -175,7 +176,7 @@ def _input_limit(graph: Graph, name: str, found: dict[str, Limit]) -> float:
     assert isinstance(node, (Vector, Population))
     total = np.abs(node.bias).astype(float)
     for source, _, edge in graph.edges_into(name):
-        total = total + _row_sums(edge.matrix) * found[source].output
+        total = total + row_sums(edge) * found[source].output
     return float(total.max(initial=0.0))
 
 
@@ -189,7 +190,7 @@ def _filter_limit(
     state = np.abs(node.bias) * gain_state
     for source, _, edge in graph.edges_into(node.name):
         origin = graph[source]
-        sums = _row_sums(edge.matrix) * found[source].output
+        sums = row_sums(edge) * found[source].output
         if isinstance(origin, Population) and origin.kernel.emits == "events":
             peak_out, peak_state = response.train_peak(origin.kernel.event_interval(graph.dt))
             # the events that the initial state of neurons allows come on top of the train
@@ -204,7 +205,3 @@ def _filter_limit(
         float(state.max(initial=0.0)) + start,
         "proved",
     )
-
-
-def _row_sums(matrix: Matrix) -> np.ndarray:
-    return np.asarray(abs(matrix).sum(axis=1), dtype=float).ravel()

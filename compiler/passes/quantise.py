@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from ..errors import CapacityError
 from ..graph import Graph, Input, Matrix, Population, Vector
-from ..kernels.code import KernelCode
+from ..kernels.code import KernelCode, signed_bits
 from ..kernels.neurons import Relay
 from ..machine import Machine
+from .learned import has_fixed_weights, largest, row_sums
 from .limits import Limit, limits
 
 LARGEST_LEFT_SHIFT = 20
@@ -114,8 +115,13 @@ def _outputs(graph: Graph, name: str, limit: Limit, machine: Machine) -> NodeFor
         )
     common = fraction_for(max(limit.state, limit.output), machine.state_bits)
     return NodeFormat(
-        limit, value, input=common, states=tuple(common for _ in code.states), emit=common
+        limit, value, input=common, states=state_fractions(code, common, machine), emit=common
     )
+
+
+def state_fractions(code: KernelCode, common: int, machine: Machine) -> tuple[int, ...]:
+    """Fraction bits of a homogeneous kernel's states; narrow ones keep the upper bits."""
+    return tuple(common - machine.state_bits + signed_bits(s.lo, s.hi) for s in code.states)
 
 
 def _accumulator(graph: Graph, name: str, found: dict[str, NodeFormat], machine: Machine) -> None:
@@ -123,13 +129,18 @@ def _accumulator(graph: Graph, name: str, found: dict[str, NodeFormat], machine:
     assert isinstance(node, (Vector, Population))
     fraction = 60
     total = np.zeros(node.size)  # largest sum of products in units of 2**-fraction, as floats
+    fixed = None
     for source, _, edge in graph.edges_into(name):
         value = found[source].value
         assert value is not None
-        largest = _largest(edge.matrix)
-        if largest > 0:
-            fraction = min(fraction, value + fraction_for(largest, machine.weight_bits))
-        total = total + _row_sums(edge.matrix) * _reach(graph, source, found, machine)
+        entry = largest(edge)
+        if entry > 0:
+            fraction = min(fraction, value + fraction_for(entry, machine.weight_bits))
+        if has_fixed_weights(edge):
+            assert edge.plasticity is not None
+            code = edge.plasticity.rule.code(machine)
+            fixed = value + code.weight.fraction - machine.residual_bits
+        total = total + row_sums(edge) * _reach(graph, source, found, machine)
     bias = float(np.abs(node.bias).max(initial=0.0))
     if bias > 0:
         fraction = min(fraction, fraction_for(bias, bias_bits(machine)))
@@ -137,14 +148,23 @@ def _accumulator(graph: Graph, name: str, found: dict[str, NodeFormat], machine:
     reach = float(total.max(initial=0.0))
     if reach > 0:  # half a count of rounding for each weight is less than the last factor
         fraction = min(fraction, fraction_for(reach * 1.001, machine.accumulator_bits - 1))
+    if fixed is not None:
+        if fixed > fraction:
+            raise CapacityError(
+                f"{node.origin or name!r}: the sum over all learned weights needs "
+                f"{fixed - fraction} bits more than an accumulator of {machine.accumulator_bits} "
+                "has; connect fewer neurons, or use a machine with wider accumulators"
+            )
+        fraction = fixed
     if form.input is not None:
         code = node_code(graph, name, machine)
         assert code is not None
-        fraction = min(fraction, form.input + SPARE_BITS)
+        if fixed is None:
+            fraction = min(fraction, form.input + SPARE_BITS)
         if form.input - fraction > LARGEST_LEFT_SHIFT:
             if code.homogeneous:
                 lower = fraction + LARGEST_LEFT_SHIFT
-                form.states = tuple(lower for _ in form.states)
+                form.states = state_fractions(code, lower, machine)
                 form.input = form.emit = lower
             else:  # weights so large that a single one saturates the kernel's input
                 fraction = form.input - LARGEST_LEFT_SHIFT
@@ -154,9 +174,8 @@ def _accumulator(graph: Graph, name: str, found: dict[str, NodeFormat], machine:
 def _reach(graph: Graph, source: str, found: dict[str, NodeFormat], machine: Machine) -> float:
     """Largest magnitude that the stored value of `source` can have, whatever happens."""
     form = found[source]
-    largest = float(1 << (machine.value_bits - 1))
     assert form.value is not None
-    reach = math.ldexp(largest, -form.value)
+    reach = math.ldexp(1.0, machine.value_bits - 1 - form.value)
     node = graph[source]
     if isinstance(node, Population) and node.kernel.emits == "events":
         return min(node.kernel.output_limit(math.inf, graph.dt), reach)  # type: ignore[no-any-return]
@@ -181,8 +200,7 @@ def bias_rows(bias: np.ndarray, machine: Machine) -> np.ndarray:
     (1, n) or (2, n) int64
         One row, for the constant 1, if all fit a weight.
     """
-    largest = (1 << (machine.weight_bits - 1)) - 1
-    if np.abs(bias).max(initial=0) <= largest:
+    if np.abs(bias).max(initial=0) <= (1 << (machine.weight_bits - 1)) - 1:
         return bias.reshape(1, -1)
     shift = machine.value_bits - 2
     high = (bias + (1 << (shift - 1))) >> shift
@@ -192,16 +210,7 @@ def bias_rows(bias: np.ndarray, machine: Machine) -> np.ndarray:
 def integers(matrix: Matrix, fraction: int, machine: Machine) -> tuple[np.ndarray, int]:
     """Weights as integers of `fraction` fraction bits, and how many had to be limited."""
     plain = matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
-    largest = (1 << (machine.weight_bits - 1)) - 1
+    limit = (1 << (machine.weight_bits - 1)) - 1
     rounded = np.rint(np.ldexp(plain, fraction))
-    clipped = int(np.count_nonzero(np.abs(rounded) > largest))
-    return np.clip(rounded, -largest, largest).astype(np.int64), clipped
-
-
-def _largest(matrix: Matrix) -> float:
-    values: Any = matrix.data if sp.issparse(matrix) else matrix
-    return float(np.abs(values).max(initial=0.0))
-
-
-def _row_sums(matrix: Matrix) -> np.ndarray:
-    return np.asarray(abs(matrix).sum(axis=1), dtype=float).ravel()
+    clipped = int(np.count_nonzero(np.abs(rounded) > limit))
+    return np.clip(rounded, -limit, limit).astype(np.int64), clipped

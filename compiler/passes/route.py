@@ -8,12 +8,15 @@ small target may likewise be moved behind the matrix that follows it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse as sp
 
 from ..graph import Graph, Matrix, Population, Vector
 from ..machine import Machine
 from .fold import dense, merge_edges
+from .learned import has_fixed_weights, scalar, touched_by_rules
 
 EXPECTED_RATE = 100.0
 """Hz: mean firing rate that is assumed when two forms are compared."""
@@ -41,6 +44,9 @@ def route(graph: Graph, machine: Machine) -> Graph:
 
 def _consider(graph: Graph, vector: Vector, machine: Machine) -> None:
     before, after = graph.edges_into(vector.name), graph.edges_from(vector.name)
+    if any(edge.plasticity for _, _, edge in before + after):
+        _pass_on_learned(graph, vector)
+        return
     products = [
         (u, v, multiply(out.matrix, into.matrix), f"{into.origin} {out.origin}".strip())
         for u, _, into in before
@@ -64,6 +70,29 @@ def _consider(graph: Graph, vector: Vector, machine: Machine) -> None:
     graph.nx.remove_node(vector.name)
 
 
+def _pass_on_learned(graph: Graph, vector: Vector) -> None:
+    """Let a learned matrix lead straight to the one reader of its sum, if that only scales it."""
+    before, after = graph.edges_into(vector.name), graph.edges_from(vector.name)
+    if len(after) != 1 or after[0][2].plasticity or vector.name in touched_by_rules(graph):
+        return
+    target, _, out = after[0]
+    factor = scalar(out.matrix)
+    node = graph[target]
+    if factor is None or any(has_fixed_weights(edge) for _, _, edge in before):
+        return
+    assert isinstance(node, (Vector, Population))
+    node.bias = node.bias + factor * vector.bias
+    for source, _, edge in before:
+        learned = edge.plasticity
+        if learned is not None:
+            learned = replace(learned, unit=learned.unit * factor)
+        graph.connect(source, target, edge.matrix * factor, edge.origin, learned)
+    for other in graph.nodes():
+        if hasattr(other, "requires"):
+            other.requires = other.requires - {vector.name}
+    graph.nx.remove_node(vector.name)
+
+
 def _move_filters(graph: Graph, machine: Machine) -> None:
     """Move a linear filter behind the one matrix that reads it, where that is cheaper."""
     for node in list(graph.nodes()):
@@ -80,6 +109,8 @@ def _move_filters(graph: Graph, machine: Machine) -> None:
         target, key, out = after[0]
         before = graph.edges_into(node.name)
         if graph[target].size >= node.size or any(u == node.name for u, _, _ in before):
+            continue
+        if out.plasticity or any(e.plasticity for _, _, e in before):
             continue
         products = [(u, k, e, multiply(out.matrix, e.matrix)) for u, k, e in before]
         now: float = cost(graph, node.name, out.matrix, machine) + node.size

@@ -36,6 +36,8 @@ def flatten_steep(graph: Graph) -> Graph:
     for node in graph.nodes():
         if not isinstance(node, Population) or node.kernel.threshold is None:
             continue
+        if any(edge.plasticity for _, _, edge in graph.edges_into(node.name)):
+            continue
         (entry,) = node.kernel.declared(Entry).values()
         largest = HEADROOM * max(map(abs, entry.range))
         reach = np.abs(node.bias)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 
 from ..errors import GraphError
-from ..graph import Graph, Input, Population, Vector
+from ..graph import Edge, Graph, Input, Population, Vector
 from ..kernels.kernel import State
 
 
@@ -45,6 +47,8 @@ def verify(graph: Graph, after: str) -> None:
         values = matrix.data if sp.issparse(matrix) else matrix
         if not np.all(np.isfinite(values)):
             fail(f"the matrix {u!r} -> {v!r} is not finite")
+        if data["edge"].plasticity is not None:
+            _verify_learned(graph, u, v, data["edge"], fail)
     for observation in graph.observations.values():
         if observation.node not in graph.nx:
             fail(f"the observation {observation.name!r} is of unknown node {observation.node!r}")
@@ -58,6 +62,29 @@ def verify(graph: Graph, after: str) -> None:
     if not nx.is_directed_acyclic_graph(same_step):
         loop = " -> ".join(repr(u) for u, _ in nx.find_cycle(same_step))
         fail(f"within a step {loop} depends on itself")
+
+
+def _verify_learned(
+    graph: Graph, source: str, target: str, edge: Edge, fail: Callable[[str], None]
+) -> None:
+    """Check that a rule finds all its variables, in populations of the right size."""
+    learned = edge.plasticity
+    assert learned is not None
+    if sp.issparse(edge.matrix):
+        fail(f"the learned matrix {learned.name!r} is sparse")
+    declared = learned.rule.seen()
+    if set(learned.variables) != set(declared):
+        fail(f"{learned.name!r} has the variables {sorted(learned.variables)}, not {set(declared)}")
+    pre = {node for n, (node, _) in learned.variables.items() if declared[n].side == "pre"}
+    if len(pre) > 1:
+        fail(f"the pre variables of {learned.name!r} are of several populations: {sorted(pre)}")
+    for name, (node_name, state) in learned.variables.items():
+        node = graph[node_name] if node_name in graph.nx else None
+        if not isinstance(node, Population) or state not in node.kernel.declared(State):
+            fail(f"{learned.name!r} sees {state!r} of {node_name!r}, which has no such state")
+        size = graph[source if declared[name].side == "pre" else target].size
+        if node is not None and node.size != size:
+            fail(f"{learned.name!r} sees {node_name!r} of size {node.size}, not {size}")
 
 
 def _finite(value: np.ndarray, size: int) -> bool:
