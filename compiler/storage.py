@@ -21,14 +21,23 @@ from .errors import ProgramError
 from .files import new_directory, write_file
 from .instructions import instruction_from_json
 from .kernels.code import KernelCode
+from .kernels.rule_code import RuleCode
 from .machine import Machine
-from .program import FORMAT_VERSION, InputPort, OutputPort, PopulationInfo, Program
+from .program import (
+    FORMAT_VERSION,
+    InputPort,
+    OutputPort,
+    PopulationInfo,
+    Program,
+    ProjectionInfo,
+)
 from .validation import validate
 
 MANIFEST = "manifest.json"
 TABLES = "tables.npz"
 ARCHIVE_SUFFIX = ".slp"
 _FORMAT = "spikeloom-program"
+_MEMORIES = ("weight", "value", "state", "residual", "synapse")
 _REMEDY = "compile it again with `spikeloom compile`"
 
 
@@ -84,7 +93,7 @@ def holds_program(path: Path) -> bool:
 
 def encode_program(program: Program) -> dict[str, bytes]:
     """The content of the files that make up a stored Program, by name."""
-    arrays = {"weight": program.weight, "value": program.value, "state": program.state}
+    arrays = _arrays(program)
     arrays |= {f"table {name}": content for name, content in program.tables.items()}
     tables = io.BytesIO()
     np.savez_compressed(tables, allow_pickle=False, **arrays)  # type: ignore[arg-type]
@@ -99,16 +108,24 @@ def encode_program(program: Program) -> dict[str, bytes]:
             "accumulator_words": program.accumulator_words,
             "event_words": program.event_words,
             "event_lists": program.event_lists,
+            "post_memories": program.post_memories,
+            "post_words": program.post_words,
         },
         "kernels": [code.to_json() for code in program.kernels.values()],
         "phases": [[i.to_json() for i in phase] for phase in program.phases],
         "inputs": [asdict(port) for port in program.inputs.values()],
         "outputs": [asdict(port) for port in program.outputs.values()],
         "populations": [asdict(population) for population in program.populations.values()],
+        "rules": [code.to_json() for code in program.rules.values()],
+        "projections": [asdict(projection) for projection in program.projections.values()],
         "notes": program.notes,
         "files": {TABLES: hashlib.sha256(tables.getvalue()).hexdigest()},
     }
     return {MANIFEST: _encode_manifest(manifest), TABLES: tables.getvalue()}
+
+
+def _arrays(program: Program) -> dict[str, np.ndarray]:
+    return {name: getattr(program, name) for name in _MEMORIES}
 
 
 def program_hash(program: Program) -> str:
@@ -118,7 +135,7 @@ def program_hash(program: Program) -> str:
     for key in ("notes", "producer", "files", "sha256"):
         del manifest[key]
     digest.update(_to_bytes(manifest))
-    arrays = {"weight": program.weight, "value": program.value, "state": program.state}
+    arrays = _arrays(program)
     for name, array in {**arrays, **dict(sorted(program.tables.items()))}.items():
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -138,9 +155,7 @@ def decode_program(files: dict[str, bytes], where: str) -> Program:
             dt=manifest["dt"],
             kernels={k["name"]: KernelCode.from_json(k) for k in manifest["kernels"]},
             phases=[[instruction_from_json(i) for i in phase] for phase in manifest["phases"]],
-            weight=arrays.pop("weight"),
-            value=arrays.pop("value"),
-            state=arrays.pop("state"),
+            **{name: arrays.pop(name) for name in _MEMORIES},
             tables={name.removeprefix("table "): array for name, array in arrays.items()},
             **manifest["memories"],
             inputs={p["name"]: InputPort(**p) for p in manifest["inputs"]},
@@ -154,6 +169,11 @@ def decode_program(files: dict[str, bytes], where: str) -> Program:
                     }
                 )
                 for p in manifest["populations"]
+            },
+            rules={r["name"]: RuleCode.from_json(r) for r in manifest["rules"]},
+            projections={
+                p["name"]: ProjectionInfo(**{**p, "synapse_units": tuple(p["synapse_units"])})
+                for p in manifest["projections"]
             },
             notes=manifest["notes"],
         )
@@ -189,7 +209,7 @@ def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
             arrays = {name: stored[name] for name in stored.files}
     except Exception as e:  # NumPy and zipfile raise many kinds for damaged archives
         raise ProgramError(f"{TABLES} cannot be read ({e})") from e
-    for name in ("weight", "value", "state"):
+    for name in _MEMORIES:
         if name not in arrays:
             raise ProgramError(f"{TABLES} has no {name!r}")
     return arrays

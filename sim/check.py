@@ -12,12 +12,22 @@ from typing import Any
 import numpy as np
 
 from ..compiler.errors import InputError, ProgramError
-from ..compiler.instructions import Evt, Instruction, Mac, Map
+from ..compiler.instructions import Evt, Instruction, Mac, Map, Upd
 from ..compiler.kernels.code import KernelCode
+from ..compiler.kernels.rule_code import RuleCode
 from ..compiler.program import InputPort, OutputPort, Program
 from ..compiler.validation import validate
 
-MEMORIES = ("accumulator", "value", "state", "event", "count")
+MEMORIES = (
+    "accumulator",
+    "value",
+    "state",
+    "event",
+    "count",
+    "weight",
+    "residual",
+    "synapse",
+)
 MAX_SHIFT = 62
 """Largest shift, and bits of the largest product: then a sum with a rounding fits 64 bits."""
 
@@ -38,20 +48,26 @@ def check_program(program: Program) -> None:
     into tables.
     """
     validate(program)
-    for name, code in program.kernels.items():
-        _check_kernel(name, code, program.machine.state_bits)
+    for code in program.kernels.values():
+        check_operations(f"kernel {code.name!r}", code)
+        _check_kernel(code.name, code, program.machine.state_bits)
+    for rule in program.rules.values():
+        check_operations(f"rule {rule.name!r}", rule)
     for i in program.instructions:
         if isinstance(i, Map):
             _check_map(program, i)
+        elif isinstance(i, Upd):
+            check_update(program, i)
         elif isinstance(i, Mac | Evt):
             _check_product(program, i)
     _check_events(program)
 
 
-def _check_kernel(name: str, code: KernelCode, state_bits: int) -> None:
+def check_operations(owner: str, code: KernelCode | RuleCode) -> None:
+    """Raise `ProgramError` if an operation could leave 64 bits, or a table."""
     tables = {t.name: t for t in code.tables}
     for number, op in enumerate(code.ops):
-        what = f"kernel {name!r}: operation {number} ({op.kind})"
+        what = f"{owner}: operation {number} ({op.kind})"
         if op.bits > MAX_SHIFT + 1:
             raise ProgramError(f"{what} has {op.bits} bits, more than engines compute with")
         if op.kind == "divide":
@@ -65,6 +81,9 @@ def _check_kernel(name: str, code: KernelCode, state_bits: int) -> None:
                     f"{what}: the argument {a.lo}..{a.hi} leaves the table's "
                     f"{table.first}..{table.first + table.entries - 1}; limit it first"
                 )
+
+
+def _check_kernel(name: str, code: KernelCode, state_bits: int) -> None:
     least, most = signed_range(state_bits)
     for port, number in zip(code.states, code.next_state, strict=True):
         op = code.ops[number]
@@ -100,7 +119,44 @@ def _check_map(program: Program, i: Map) -> None:
             _check_scaled(what, code, parameter.name, *map(int, i.parameters[parameter.name]))
 
 
-def _check_scaled(what: str, code: KernelCode, name: str, mantissa: int, shift: int) -> None:
+def check_update(program: Program, i: Upd) -> None:
+    """Raise `ProgramError` if an ``UPD`` could leave 64 bits, or sees what its rule cannot take."""
+    what = f"UPD {i.projection!r}"
+    code = program.rules[i.rule]
+    for parameter in code.parameters:
+        if parameter.scaled:
+            _check_scaled(what, code, parameter.name, *map(int, i.parameters[parameter.name]))
+    captured: dict[tuple[int, int], tuple[int, int]] = {}
+    for m in program.instructions:
+        if isinstance(m, Map):
+            for slot, memory, base in m.captures:
+                port = program.kernels[m.kernel].states[slot]
+                for word in range(program.machine.words(m.length)):
+                    captured[memory, base + word] = min(port.lo, 0), max(port.hi, 0)
+            if m.state <= i.pre and i.pre + i.rows <= m.state + m.length:
+                states = program.kernels[m.kernel].states
+                for v, slot in zip(code.pre, i.pre_slots, strict=True):
+                    if slot >= len(states) or states[slot].lo < v.lo or states[slot].hi > v.hi:
+                        raise ProgramError(f"{what}: its variable {v.name!r} is no such state")
+    for v, (memory, base) in zip(code.post, i.post, strict=True):
+        for word in range(base, base + i.words):
+            lo, hi = captured.get((memory, word), (v.lo - 1, v.hi))
+            if lo < v.lo or hi > v.hi:
+                raise ProgramError(f"{what}: its variable {v.name!r} is not captured in its range")
+    place = slice(i.weights, i.weights + i.rows * i.words)
+    bits = program.machine.residual_bits
+    full = (program.weight[place].astype(np.int64) << bits) + program.residual[place]
+    if full.size and (full.min() < code.weight.lo or full.max() > code.weight.hi):
+        raise ProgramError(f"{what}: the initial weights leave the range of the rule")
+    for slot, port in enumerate(code.synapses):
+        content = program.synapse[slot, place]
+        if content.size and (content.min() < port.lo or content.max() > port.hi):
+            raise ProgramError(f"{what}: the initial {port.name!r} leaves its range")
+
+
+def _check_scaled(
+    what: str, code: KernelCode | RuleCode, name: str, mantissa: int, shift: int
+) -> None:
     """The product fits 64 bits, and the result stays in the operation's range."""
     what += f": parameter {name!r} = {mantissa} * 2**-{shift}"
     if shift > MAX_SHIFT:
@@ -134,6 +190,11 @@ def _check_events(program: Program) -> None:
         (f"EVT {i.comment!r}", i.list, i.source) for i in program.instructions if isinstance(i, Evt)
     ]
     readers += [
+        (f"UPD {i.comment!r}", i.list, i.source)
+        for i in program.instructions
+        if isinstance(i, Upd) and i.gate != "always"
+    ]
+    readers += [
         (f"output {o.name!r}", o.slot, o.base)
         for o in program.outputs.values()
         if o.memory == "event"
@@ -151,6 +212,10 @@ def _check_events(program: Program) -> None:
                 f"EVT {i.comment!r} has {i.rows} rows, but list {i.list} holds events of up to "
                 f"{place[i.list][1]} neurons"
             )
+        if isinstance(i, Upd) and i.gate != "always":
+            size = i.rows if i.gate == "pre" else i.length
+            if place[i.list][1] > size:
+                raise ProgramError(f"UPD {i.comment!r}: list {i.list} has more than {size} neurons")
 
 
 # -- what callers hand in ------------------------------------------------------------------------
@@ -229,9 +294,11 @@ def check_content(program: Program, name: str, content: Any) -> np.ndarray:
     if name == "value":
         lo, hi = signed_range(program.machine.value_bits)
         return _integers("memory 'value'", content, program.value.shape, lo, hi)
+    if name in ("weight", "residual", "synapse"):
+        return _learned_content(program, name, content)
     if name != "state":
         check_memory(name)
-        raise InputError(f"memory {name!r} cannot be loaded: only value and state can")
+        raise InputError(f"memory {name!r} cannot be loaded: it is written by instructions alone")
     least, most = signed_range(program.machine.state_bits)
     lows, highs = np.full(program.state.shape, least), np.full(program.state.shape, most)
     for i in program.instructions:
@@ -240,3 +307,17 @@ def check_content(program: Program, name: str, content: Any) -> np.ndarray:
                 lows[slot, i.state : i.state + i.length] = port.lo
                 highs[slot, i.state : i.state + i.length] = port.hi
     return _integers("memory 'state'", content, program.state.shape, lows, highs)
+
+
+def _learned_content(program: Program, name: str, content: Any) -> np.ndarray:
+    bits = {
+        "weight": program.machine.weight_bits,
+        "residual": program.machine.residual_bits,
+        "synapse": program.machine.state_bits,
+    }
+    shape = getattr(program, name).shape
+    array = _integers(f"memory {name!r}", content, shape, *signed_range(bits[name]))
+    words = program.plastic_words
+    if name == "weight" and not np.array_equal(array[words:], program.weight[words:]):
+        raise InputError("memory 'weight': only learned weights can be changed")
+    return array

@@ -1,4 +1,4 @@
-"""The meaning of kernel code: one kernel over vectors of neurons, operation by operation."""
+"""The meaning of kernel and rule code: operation by operation, on whole vectors or matrices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiler.errors import KernelError
-from ..compiler.kernels.code import KernelCode, Op
+from ..compiler.kernels.code import REDUCTIONS, KernelCode, Op
+from ..compiler.kernels.rule_code import RuleCode
 
 
 class Evaluation(NamedTuple):
@@ -63,6 +64,18 @@ def divide(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
     return np.where(proper, (quotient + 1) >> 1, np.where(a > 0, 1 << n, 0))
 
 
+def reduce(kind: str, a: np.ndarray) -> np.ndarray:
+    """A reduction of `a` over the population, (n,) int64 or one number for all neurons."""
+    match kind:
+        case "any_of":
+            return np.any(a != 0).astype(np.int64)
+        case "sum_of":
+            return np.sum(a)
+        case "max_of":
+            return np.max(a)
+    return (np.arange(len(a)) == np.argmax(a)).astype(np.int64)  # the first of equals
+
+
 def evaluate(
     code: KernelCode,
     value: np.ndarray,
@@ -87,10 +100,47 @@ def evaluate(
     -------
     Evaluation
     """
-    state_of = {port.name: state for port, state in zip(code.states, states, strict=True)}
+    sources = {("input", code.input.name): value}
+    for port, state in zip(code.states, states, strict=True):
+        sources["state", port.name] = state
+    found, limited = operations(code, sources, parameters, tables)
+    results = [np.broadcast_to(r, value.shape) for r in found]
+    return Evaluation(
+        [results[r] for r in code.next_state],
+        results[code.emit],
+        sum(int(np.count_nonzero(np.broadcast_to(f, value.shape))) for f in limited),
+        results,
+    )
+
+
+def operations(
+    code: KernelCode | RuleCode,
+    sources: Mapping[tuple[str, str], np.ndarray],
+    parameters: Mapping[str, Any],
+    tables: Mapping[str, np.ndarray],
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Results of all operations of a kernel or rule.
+
+    Parameters
+    ----------
+    code : KernelCode or RuleCode
+    sources : mapping of (kind, name) -> int64 ndarray
+        What ``input``, ``state``, ``weight``, ``synapse``, ``pre`` and ``post`` are, of shapes that
+        broadcast; the weight has the name ``""``.
+    parameters, tables :
+        As for `evaluate`.
+
+    Returns
+    -------
+    results : list of int64 ndarray
+        One per operation.
+    limited : list of bool ndarray
+        For each ``sat`` operation, where it limited something.
+    """
     first_of = {table.name: table.first for table in code.tables}
+    shape = np.broadcast_shapes(*(np.shape(source) for source in sources.values()))
     results: list[np.ndarray] = []
-    saturations = 0
+    limited: list[np.ndarray] = []
 
     def result(op: Op) -> np.ndarray:
         # Positions of earlier results come before written-in integers and names.
@@ -98,14 +148,12 @@ def evaluate(
             results[r] if isinstance(r, int) and 0 <= r < len(results) else None for r in op.args
         ]
         match op.kind:
-            case "input":
-                return value
-            case "state":
-                return state_of[str(op.args[0])]
+            case "input" | "state" | "weight" | "synapse" | "pre" | "post":
+                return sources[op.kind, str(op.args[0]) if op.args else ""]
             case "param":
-                return np.full_like(value, parameters[str(op.args[0])])
+                return np.asarray(parameters[str(op.args[0])], np.int64)
             case "const":
-                return np.full_like(value, op.args[0])
+                return np.asarray(op.args[0], np.int64)
             case "add":
                 return x[0] + x[1]
             case "sub":
@@ -150,12 +198,12 @@ def evaluate(
                 return tables[name][x[0] - first_of[name]]
             case "divide":
                 return divide(x[0], x[1], int(op.args[2]))
+            case kind if kind in REDUCTIONS:
+                return reduce(kind, np.broadcast_to(x[0], shape))
         raise KernelError(f"kernel {code.name!r}: unknown operation {op.kind!r}")
 
     for op in code.ops:
         results.append(result(op))
         if op.kind == "sat":
-            saturations += int(np.count_nonzero(results[-1] != results[int(op.args[0])]))
-    return Evaluation(
-        [results[r] for r in code.next_state], results[code.emit], saturations, results
-    )
+            limited.append(results[-1] != results[int(op.args[0])])
+    return results, limited

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..compiler.errors import ProgramError
-from ..compiler.instructions import Evt, Instruction, Mac, Map
+from ..compiler.instructions import Evt, Instruction, Mac, Map, Upd
 from ..compiler.program import Program
 from .check import (
     check_content,
@@ -24,7 +24,7 @@ from .check import (
     output_port,
     signed_range,
 )
-from .evaluate import evaluate, fit
+from .evaluate import evaluate, fit, operations, rounded
 
 
 class GoldenEngine:
@@ -39,7 +39,7 @@ class GoldenEngine:
     def __init__(self, program: Program) -> None:
         check_program(program)
         self.program = program
-        self._weight = program.weight.astype(np.int64)
+        self._learning = True
         self._value_range = signed_range(program.machine.value_bits)
         self._state_range = signed_range(program.machine.state_bits)
         self.reset()
@@ -52,6 +52,10 @@ class GoldenEngine:
         self._state = p.state.astype(np.int64)
         self._event = np.zeros((p.event_words, 2), np.int64)
         self._count = np.zeros(p.event_lists, np.int64)
+        self._weight = p.weight.astype(np.int64)
+        self._residual = p.residual.astype(np.int64)
+        self._synapse = p.synapse.astype(np.int64)
+        self._post = np.zeros((p.post_memories, p.post_words, p.machine.lanes), np.int64)
         self._saturations: Counter[str] = Counter()
 
     # -- the instructions ------------------------------------------------------------------------
@@ -95,6 +99,60 @@ class GoldenEngine:
             output, cut = fit(evaluation.output, i.output_shift, *self._value_range)
             self._value[i.target : i.target + i.length] = output
         self._saturations[i.population] += limited + evaluation.saturations + cut
+        for slot, memory, base in i.captures:
+            padded = np.zeros(self.program.machine.words(i.length) * self._post.shape[2], np.int64)
+            padded[: i.length] = self._state[slot, neurons]
+            words = padded.reshape(-1, self._post.shape[2])
+            self._post[memory, base : base + len(words)] = words
+
+    def _upd(self, i: Upd) -> None:
+        code = self.program.rules[i.rule]
+        rows, words = self._selected(i)
+        if not len(rows) or not len(words):
+            return
+        lanes = self.program.machine.lanes
+        bits = self.program.machine.residual_bits
+        place = i.weights + rows[:, None] * i.words + words  # (rows, words)
+        sources: dict[tuple[str, str], np.ndarray] = {
+            ("weight", ""): (self._weight[place] << bits) + self._residual[place]
+        }
+        for slot, port in enumerate(code.synapses):
+            sources["synapse", port.name] = self._synapse[slot][place]
+        for variable, slot in zip(code.pre, i.pre_slots, strict=True):
+            sources["pre", variable.name] = self._state[slot, i.pre + rows][:, None, None]
+        for variable, (memory, base) in zip(code.post, i.post, strict=True):
+            sources["post", variable.name] = self._post[memory, base + words]
+        tables = {
+            t.name: self.program.tables[f"{i.rule}.{t.name}"][i.table_set] for t in code.tables
+        }
+        results, limited = operations(code, sources, i.parameters, tables)
+        inside = words[:, None] * lanes + np.arange(lanes) < i.length  # (words, lanes)
+        shape = (len(rows), len(words), lanes)
+        changed = np.broadcast_to(inside, shape)
+
+        def keep(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+            return np.where(changed, new, old)
+
+        full = keep(results[code.next_weight], sources["weight", ""])
+        self._weight[place] = rounded(full, bits)
+        self._residual[place] = full - (self._weight[place] << bits)
+        for slot, (port, number) in enumerate(zip(code.synapses, code.next_synapses, strict=True)):
+            self._synapse[slot][place] = keep(results[number], sources["synapse", port.name])
+        self._saturations[i.projection] += sum(
+            int(np.count_nonzero(np.broadcast_to(flags, shape) & changed)) for flags in limited
+        )
+
+    def _selected(self, i: Upd) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and words that an update goes through."""
+        rows, words = np.arange(i.rows), np.arange(i.words)
+        fired = self._event[i.source : i.source + self._count[i.list], 0]
+        if i.gate == "pre":
+            rows = fired
+        elif i.gate == "post":
+            words = np.unique(fired // self.program.machine.lanes)
+        if i.skip >= 0:
+            rows = rows[self._state[i.pre_slots[i.skip], i.pre + rows] == 0]
+        return rows, words
 
     def _execute(self, instruction: Instruction) -> None:
         if isinstance(instruction, Mac):
@@ -103,6 +161,9 @@ class GoldenEngine:
             self._evt(instruction)
         elif isinstance(instruction, Map):
             self._map(instruction)
+        elif isinstance(instruction, Upd):
+            if self._learning:
+                self._upd(instruction)
         else:
             raise ProgramError(f"golden has no instruction {instruction.opcode!r}")
 
@@ -163,14 +224,21 @@ class GoldenEngine:
             "state": self._state,
             "event": self._event,
             "count": self._count,
+            "weight": self._weight,
+            "residual": self._residual,
+            "synapse": self._synapse,
         }
         check_memory(name)
         return memories[name]
 
     def load_memory(self, name: str, content: np.ndarray) -> None:
-        """Overwrite ``"value"`` or ``"state"``; raises `InputError`."""
+        """Overwrite a memory; see `spikeloom.sim.engine.Engine.load_memory`."""
         self._memory(name)[:] = check_content(self.program, name, content)
 
+    def learning(self, on: bool) -> None:
+        """Run the ``UPD`` instructions from now on, or skip them."""
+        self._learning = on
+
     def saturations(self) -> dict[str, int]:
-        """Times that something was limited since `reset`, per population."""
+        """Times that something was limited since `reset`, per population and projection."""
         return {name: count for name, count in self._saturations.items() if count}
