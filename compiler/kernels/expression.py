@@ -32,6 +32,10 @@ WIDEST = 62
 
 LARGEST_TABLE = 4096
 
+STEEPEST_STEP = 256.0
+"""What a rule multiplies with a scaled parameter may reach so many times the weights' range: that
+is where all signals are at the ends of their ranges at once, which they seldom are."""
+
 
 def fitting(limits: tuple[float, float], fraction: int, bits: int) -> int:
     """As many fraction bits as a word of `bits` has for a range, at most `fraction`.
@@ -54,6 +58,9 @@ class Tracer:
     scaled_fraction : int or None
         For rules: what is multiplied with a scaled parameter gets this many fraction bits, and the
         same parameter may multiply values of different formats.
+    index_bits : int or None
+        Populations have at most ``2**index_bits`` neurons; None where there is no population to
+        reduce over (rules).
     """
 
     kernel: str
@@ -61,6 +68,7 @@ class Tracer:
     state_bits: int
     product_bits: int | None = None
     scaled_fraction: int | None = None
+    index_bits: int | None = None
     ops: list[Op] = field(default_factory=list)
     parameters: dict[Parameter, ParameterExpression] = field(default_factory=dict)
     tables: dict[Table, ParameterExpression] = field(default_factory=dict)
@@ -271,6 +279,8 @@ class Scaled:
             )
         magnitude = max(abs(x.lo), abs(x.hi)) * self.bound * 2.0 ** (fraction - x.fraction)
         reach = math.ceil(magnitude) + 1
+        if tracer.scaled_fraction is not None:
+            reach = round(self.bound * STEEPEST_STEP * 2.0**fraction)
         return tracer.op("scale", (x.number, parameter.name), -reach, reach, fraction)
 
     __array_ufunc__ = None
@@ -345,6 +355,13 @@ def floor(x: Any) -> Any:
     return tracer.op("floor", (x.number, x.fraction), x.lo >> x.fraction, x.hi >> x.fraction, 0)
 
 
+def rounded(x: Any, fraction: int) -> Any:
+    """`x`, on the chip rounded to at most `fraction` bits behind the point; exact in float."""
+    if not isinstance(x, Expression) or x.fraction <= fraction:
+        return x
+    return x.with_fraction(fraction)
+
+
 def divide(a: Any, b: Any, bits: int) -> Any:
     """The fraction a / b where it lies in 0..1, to `bits` bits; 0 below and 1 above.
 
@@ -364,8 +381,8 @@ def divide(a: Any, b: Any, bits: int) -> Any:
 def scaled(parameter: Any, bound: float = 1.0) -> Any:
     """A parameter expression to multiply a traced value with; its magnitude is at most `bound`.
 
-    In a learning rule `bound` is the largest magnitude of the product of both, where 1 is the end
-    of the weights' range.
+    In a learning rule it can be left out: there the product of both is limited to many times the
+    weights' range.
     """
     if isinstance(parameter, ParameterExpression):
         return Scaled(parameter, bound)

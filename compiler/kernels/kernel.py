@@ -240,7 +240,7 @@ def payload_fraction(payload_bits: int, machine: Machine) -> int:
 def _trace(cls: Any, machine: Machine) -> Trace:
     """Run a kernel's equations once on traced values."""
     name = cls.__name__
-    tracer = Tracer(name, machine.parameter_bits, machine.state_bits)
+    tracer = Tracer(name, machine.parameter_bits, machine.state_bits, index_bits=machine.index_bits)
     kernel = object.__new__(cls)
     for parameter in cls.declared(Parameter):
         setattr(kernel, parameter, named(parameter))
@@ -296,6 +296,10 @@ def _trace(cls: Any, machine: Machine) -> Trace:
         emit_fraction=None if cls.homogeneous else emitted.fraction,
         delayed=cls.delayed,
     )
+    if code.reductions and cls.delayed:
+        raise KernelError(
+            f"kernel {name}: a reduction over the population in a synapse; only neurons have one"
+        )
     return code, tracer.parameters, tracer.tables
 
 
@@ -324,7 +328,7 @@ def _port(cls: type[Kernel], name: str, declared: Input | State, machine: Machin
     if cls.homogeneous:
         narrow = isinstance(declared, State) and declared.narrow
         largest = 1 << ((machine.value_bits if narrow else machine.state_bits) - 1)
-        return Port(name, -largest, largest - 1, None)
+        return Port(name, -largest + narrow, largest - 1, None)
     if declared.fraction is None:
         raise KernelError(f"kernel {cls.__name__}: {name} needs a range and a fraction")
     fraction = fitting(declared.range, declared.fraction, machine.state_bits)

@@ -174,6 +174,24 @@ class FilteredCapture(Kernel):
         return input_limit
 
 
+@cache
+def fixed_capture(limits: tuple[float, float], fraction: int) -> type[Kernel]:
+    """The class of a kernel that captures its input in a fixed format."""
+
+    def step(self: Any, state: Any, u: Any, dt: Any) -> tuple[Any, dict[str, Any]]:
+        return u, {"value": u}
+
+    name = f"Capture_{crc32(repr((limits, fraction)).encode()) & 0xFFFF:04x}"
+    body = {
+        "__doc__": "Keeps its input, in a fixed format, as a state that learning rules can see.",
+        "u": Input(range=limits, fraction=fraction),
+        "value": State(range=limits, fraction=fraction),
+        "step": step,
+        "output_limit": lambda self, input_limit, dt: max(map(abs, limits)),
+    }
+    return type(name, (Kernel,), body)
+
+
 def captured_unit(state_fraction: int, machine: Machine) -> float:
     """What 1 of the normal form of a captured signal is worth, given its state's fraction bits."""
     return 2.0 ** (machine.value_bits - 1 - state_fraction)

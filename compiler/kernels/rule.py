@@ -213,8 +213,8 @@ class Rule(Parametrised):
                 reach = max(abs(x.lo), abs(x.hi)) * abs(value) * 2.0**-register.fraction
                 if reach > op.hi:
                     raise RangeError(
-                        f"{self!r}: with this value of {register.name} a single step can change a "
-                        f"weight by {reach / op.hi:.3g} times what it may at most; make it smaller "
+                        f"{self!r}: {register.name} is {reach / op.hi:.3g} times too large: one "
+                        "step could change a weight by far more than its range; make it smaller, "
                         "or give the weights a larger limit"
                     )
         return scaled_register(value, register)
@@ -232,6 +232,14 @@ class Rule(Parametrised):
             integers = np.rint(np.broadcast_to(content, (table.entries,)) * 2.0**table.fraction)
             found[table.name] = np.clip(integers, table.lo, table.hi).astype(np.int64)
         return found
+
+
+def unit_of(cls: type[Rule], name: str) -> str:
+    """The variable whose unit a free variable has: all activities of one neuron share one."""
+    seen = cls.seen()
+    if seen[name].of != "activity":
+        return name
+    return next(n for n, s in seen.items() if s.of == "activity" and s.side == seen[name].side)
 
 
 def full_limit(machine: Machine) -> int:
@@ -282,9 +290,9 @@ def _trace(cls: Any, machine: Machine) -> Trace:
             raise KernelError(f"rule {name}: step returned {value!r} for {n}, no traced value")
         stored[n] = value.with_fraction(now[n].fraction).limited(port.lo, port.hi).number
     sources = [e.number for e in now.values()]
-    free = {n for n, v in variables.items() if v.free} | (
-        {"weight"} if weight.fraction is None else set()
-    )
+    free = {n: unit_of(cls, n) for n, v in variables.items() if v.free}
+    if weight.fraction is None:
+        free["weight"] = "weight"
     absorbed = Scales(name, free).absorbed(tracer.ops, stored["weight"])
     ops, numbers = needed(tracer.ops, [*stored.values(), *sources])
     results = dict(zip(stored, numbers, strict=False))
@@ -374,7 +382,12 @@ def _variable(cls: Any, name: str, seen: Seen, machine: Machine) -> Variable:
                 "fraction, such as range=(-1, 1), fraction=12"
             )
         fraction = machine.value_bits - 1
-        return Variable(name, seen.side, -largest, largest - 1, fraction, True, False)
+        return Variable(name, seen.side, 1 - largest, largest - 1, fraction, True, False)
+    if seen.of in ("activity", "gain"):
+        raise KernelError(
+            f"rule {cls.__name__}: {name} is an {seen.of}, whose unit each network chooses: "
+            "leave its range out"
+        )
     low, high = seen.range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise KernelError(f"rule {cls.__name__}: the range of {name} is not finite")

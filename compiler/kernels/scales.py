@@ -66,7 +66,7 @@ class Scales:
     """
 
     rule: str
-    free: set[str]
+    free: dict[str, str]
     where: Callable[[int], str] = lambda number: ""
     _solved: dict[str, Unit] = field(default_factory=dict)
 
@@ -106,7 +106,7 @@ class Scales:
                 return Unit.of({"weight": 1}) if "weight" in self.free else PLAIN
             case "pre" | "post":
                 name = str(op.args[0])
-                return Unit.of({name: 1}) if name in self.free else PLAIN
+                return Unit.of({self.free[name]: 1}) if name in self.free else PLAIN
             case "const":
                 return None if op.lo == op.hi == 0 else PLAIN
             case "mul":

@@ -12,6 +12,7 @@ from ..graph import Edge, Graph, Plasticity, Population
 from ..instructions import Upd
 from ..kernels.code import KernelCode
 from ..kernels.observed import captured_unit
+from ..kernels.rule import unit_of
 from ..kernels.rule_code import RuleCode, Variable
 from ..machine import Machine
 from ..program import ProjectionInfo
@@ -223,6 +224,11 @@ class Plastic:
             if variable.free and isinstance(node, Population) and node.kernel.homogeneous:
                 units[variable.name] = captured_unit(
                     self.formats[node_name].states[slot], self.machine
+                )
+            shared = unit_of(type(learned.rule), variable.name) if variable.free else None
+            if shared is not None and units[shared] != units[variable.name]:
+                raise GraphError(
+                    f"{learned.name!r}: {variable.name} and {shared} come with different units"
                 )
         return units
 

@@ -158,8 +158,8 @@ def rewritten(change):
 
 
 def test_other_version():
-    files = rewritten(lambda m: m.update(version=2))
-    message = "has format version 2, this Spikeloom reads 1; compile it again with"
+    files = rewritten(lambda m: m.update(version=3))
+    message = "has format version 3, this Spikeloom reads 2; compile it again with"
     with pytest.raises(ProgramError, match=message):
         decode_program(files, "here")
 

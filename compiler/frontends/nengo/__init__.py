@@ -16,6 +16,7 @@ from nengo.utils.simulator import operator_dependency_graph
 
 from ...graph import Graph
 from .build import build
+from .learning import LearningRefused
 from .names import Names
 from .placement import Placement
 from .plan import Action, HostPlan, Receive, Run, Send
@@ -64,11 +65,17 @@ def convert(model: Model) -> Conversion:
     """
     dependencies = operator_dependency_graph(model.operators)
     order = toposort(dependencies)
-    placement = Placement(model, order)
     label = str(model.label or "model")
     if model.toplevel is not None and model.toplevel.label:
         label = model.toplevel.label
-    graph, plan = build(placement, dependencies, Names, label)
+    refused: dict[Operator, str] = {}
+    while True:
+        placement = Placement(model, order, refused)
+        try:
+            graph, plan = build(placement, dependencies, Names, label)
+            break
+        except LearningRefused as e:
+            refused[e.op] = str(e)
     return Conversion(graph, plan, placement, Names(model), order, dependencies)
 
 

@@ -14,7 +14,10 @@ from nengo.builder.signal import Signal
 
 from ...errors import GraphError
 from ...graph import Graph, Input, Observation, Population, Vector
+from ...kernels.kernel import State
 from .kernels import output_unit
+from .learned import LearningBuilder
+from .learning import Captured, Fused, Learned, LearningRefused
 from .linear import constant_part, elements
 from .names import Names
 from .placement import Placement
@@ -77,17 +80,27 @@ class Builder:
         self._outputs: dict[Signal, list[str]] = {}
         self._states: dict[Signal, tuple[str, str]] = {}
         self._signal_of: dict[str, Signal] = {}
+        self._neurons: dict[SimNeurons, str] = {}
         self._offsets: dict[Signal, np.ndarray] = {}
         self._observed: dict[tuple[str, str], str] = {}
-        ordered = [op for op in placement.operators if op in placement.chip]
+        ordered = [
+            op
+            for op in placement.operators
+            if op in placement.chip and op not in placement.learning_ops
+        ]
+        self._learning = LearningBuilder(placement)
         self._currents = {op.J.base: op for op in ordered if isinstance(op, SimNeurons)}
+        self._captured = placement.captured()
         for op in ordered:
             if isinstance(op, SimNeurons):
                 self._add_neurons(op)
             elif isinstance(op, SimProcess):
                 self._add_synapse(op)
         touched = [_target(op) for op in ordered if not isinstance(op, (SimNeurons, SimProcess))]
-        touched += list(self._currents)
+        touched += [
+            *self._currents,
+            *(s.base for s in self._captured if _computed(placement, s.base)),
+        ]
         for base in dict.fromkeys(touched):
             self._add_sum(base)
         for op in ordered:
@@ -96,8 +109,12 @@ class Builder:
             if source is None or source in self._sources or placement.constant(source):
                 continue
             self._add_inputs(source, source, self._read_on_chip(source))
+        for signal in self._captured:
+            if signal.base not in self._sources and not placement.constant(signal.base):
+                self._add_inputs(signal.base, signal.base, self._read_on_chip(signal.base))
         for op in ordered:
             self._add_edges(op)
+        self._add_learning()
         self._make_plan(dependencies)
 
     # -- nodes -------------------------------------------------------------------------------
@@ -115,7 +132,7 @@ class Builder:
         return node
 
     def _add_neurons(self, op: SimNeurons) -> None:
-        kernel = self.placement.neurons[op]
+        kernel, seen = self._learning.observed(op)
         name = self._name(
             op.output.base,
             Population,
@@ -125,9 +142,11 @@ class Builder:
             initial={
                 state: np.asarray(signal.initial_value, dtype=float).copy()
                 for state, signal in op.state.items()
-            },
+            }
+            | seen,
             output_unit=output_unit(op, self.placement.model.dt),
         )
+        self._neurons[op] = name
         self._sources[op.output.base] = [(name, np.arange(op.output.size))]
         self._outputs[op.output.base] = [name]
         self._targets[op.J.base] = [(name, np.arange(op.J.size))]
@@ -239,6 +258,9 @@ class Builder:
                 mask[elements(op.input).ravel()] = True
             elif op in self.placement.maps and self.placement.maps[op].source is base:
                 mask[self.placement.maps[op].cols] = True
+        for signal in self._captured:
+            if signal.base is base:
+                mask[elements(signal).ravel()] = True
         return mask
 
     # -- edges -------------------------------------------------------------------------------
@@ -259,11 +281,76 @@ class Builder:
                         self.graph.connect(node, name, matrix, self.names.of_signal(source))
         elif op in placement.maps:
             linear = placement.maps[op]
+            if op in placement.products:
+                return  # an edge of its own, once all that its rule looks at is there
             for target, rows in self._targets.get(linear.target, []):
                 for node, cols in self._sources[linear.source]:
                     block = linear.matrix(rows, cols)
                     if block is not None:
                         self.graph.connect(node, target, block, str(op.tag or ""))
+
+    # -- learning ----------------------------------------------------------------------------
+
+    def _add_learning(self) -> None:
+        """Edges with learned weights, and populations that capture what their rules look at."""
+        for learned in self.placement.learned.values():
+            linear = self.placement.maps[learned.product]
+            ends = self._sources[linear.source], self._targets.get(linear.target, [])
+            if len(ends[0]) != 1 or len(ends[1]) != 1:
+                raise LearningRefused(learned.op, "its vectors are cut into pieces within a step")
+            (source, held), (target, rows) = ends[0][0], ends[1][0]
+            if len(held) != linear.source.size or len(rows) != linear.target.size:
+                raise LearningRefused(learned.op, "the host knows a part of what it multiplies")
+            name = self.names.unique(
+                self.names.of_signal(learned.op.delta.base).removesuffix(".delta")
+            )
+            places = {}
+            for variable, place in learned.sources.items():
+                if isinstance(place, Fused):
+                    places[variable] = self._neurons[place.neurons], self._learning.state(place)
+                else:
+                    places[variable] = self._add_capture(learned, variable, place, name)
+            self.graph.connect(
+                source,
+                target,
+                np.asarray(learned.weights.initial_value, float),
+                str(learned.product.tag or ""),
+                self._learning.plasticity(learned, name, places),
+            )
+
+    def _add_capture(
+        self, learned: Learned, variable: str, captured: Captured, rule: str
+    ) -> tuple[str, str]:
+        """A population that holds a signal for a rule; (node, state)."""
+        signal = captured.signal
+        side = learned.rule.seen()[variable].side
+        size = learned.weights.shape[1 if side == "pre" else 0]
+        wanted = elements(signal).ravel()
+        if len(wanted) == 1:
+            wanted = np.repeat(wanted, size)
+        if len(wanted) != size:
+            reason = f"{variable} has {len(wanted)} elements, its {side} side {size}"
+            raise LearningRefused(learned.op, reason)
+        kernel = self._learning.capture(learned, variable, captured)
+        name = self.names.unique(f"{rule}: {variable}")
+        bias = np.zeros(size)
+        if self.placement.constant(signal.base):
+            bias = np.asarray(signal.base.initial_value, float).ravel()[wanted]
+        self.graph.add(
+            Population(
+                name=name,
+                size=size,
+                origin=f"{variable} of {rule}",
+                kernel=kernel,
+                bias=bias,
+                initial={state: np.zeros(size) for state in kernel.declared(State)},
+            )
+        )
+        for node, held in self._sources.get(signal.base, []):
+            matrix = _selection(wanted, held)
+            if matrix.nnz:
+                self.graph.connect(node, name, matrix, f"{variable} of {rule}")
+        return name, "value"
 
     # -- the host's part ---------------------------------------------------------------------
 
@@ -400,6 +487,13 @@ class Builder:
                 elif isinstance(member, str) and not isinstance(self.graph[member], Population):
                     found[self._signal_of[member]] = None
         return [base for base in found if base not in self._currents]
+
+
+def _computed(placement: Placement, base: Signal) -> bool:
+    """Whether the chip computes a signal, be it from constants alone, and not as a state."""
+    return bool(placement.writers[base]) and not any(
+        isinstance(op, (SimNeurons, SimProcess)) for op in placement.writers[base]
+    )
 
 
 def _target(op: Operator) -> Signal:

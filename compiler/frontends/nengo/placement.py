@@ -9,6 +9,7 @@ sources the host knows anyway may run on both sides, so that the host need not a
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 from nengo.builder import Model
@@ -21,6 +22,7 @@ from nengo.builder.signal import Signal
 
 from ...kernels.kernel import Kernel
 from .kernels import neuron_kernel, synapse_kernels
+from .learning import Learned, find_learning
 from .linear import LINEAR, LinearMap, elements, linear_map, operands
 
 NOT_REACHED = "no neuron on the chip reads or writes it"
@@ -49,11 +51,19 @@ class Placement:
         What the linear operators with one varying operand do to it.
     neurons : dict of SimNeurons -> Kernel
         Kernels of the neurons on the chip.
+    learned : dict of Operator -> Learned
+        Learning rules on the chip, by their operator.
+    products : dict of Operator -> Learned
+        The same by the operator that multiplies with the learned weights.
+    learning_ops : set of Operator
+        Operators that these take the place of; in `chip`, but no part of its sums.
     writers, readers : dict of base Signal -> list of Operator
         `writers` without updates; `updaters` are those.
     """
 
-    def __init__(self, model: Model, operators: list[Operator]) -> None:
+    def __init__(
+        self, model: Model, operators: list[Operator], refused: Mapping[Operator, str]
+    ) -> None:
         self.model = model
         self.operators = [op for op in operators if not isinstance(op, SimProbe)]
         self.writers: dict[Signal, list[Operator]] = defaultdict(list)
@@ -75,19 +85,60 @@ class Placement:
         self._behind: set[Operator] = set()
         self._states: set[Signal] = set()
         self._sums: dict[Signal, bool] = {}
+        self.learned: dict[Operator, Learned] = {}
         self._constant_ops = {op for op in self.operators if self._is_constant_op(op)}
         self._find_neurons()
-        possible = {op for op in self.operators if self._possible(op)}
-        self.chip = self._reached(possible)
+        self.learned = {item.op: item for item in find_learning(self, refused)}
+        possible = self._settle_learning()
         self.host = {op for op in self.operators if op not in self.chip}
         for op in self.host & possible:
             self.reasons[op] = BEHIND if op in self._behind else NOT_REACHED
         self._share()
 
+    # -- learning ----------------------------------------------------------------------------
+
+    def _settle_learning(self) -> set[Operator]:
+        """Choose the chip's operators, with those learning rules that go there whole."""
+        while True:
+            self._behind.clear()
+            self._find_products()
+            possible = {op for op in self.operators if self._possible(op)}
+            self.chip = self._reached(possible)
+            away = [item for item in self.learned.values() if item.product not in self.chip]
+            for item in away:
+                del self.learned[item.op]
+                reason = self.reasons.get(item.product, NOT_REACHED)
+                self.reasons[item.op] = f"learning rule: what it teaches is on the host ({reason})"
+            if not away:
+                break
+        self.learning_ops = self._learning_ops()
+        self.chip |= self.learning_ops
+        return possible
+
+    def _find_products(self) -> None:
+        self.products = {item.product: item for item in self.learned.values()}
+        self._learned_weights = {item.weights for item in self.learned.values()}
+
+    def _learning_ops(self) -> set[Operator]:
+        """Operators whose work ``UPD`` does, and filters that nothing but rules reads."""
+        ops: set[Operator] = {op for i in self.learned.values() for op in (i.op, i.copy)}
+        for item in self.learned.values():
+            for op in item.filters:
+                base = op.output.base
+                if base not in self.probed and all(r in self.learned for r in self.readers[base]):
+                    ops.add(op)
+        return ops
+
+    def captured(self) -> list[Signal]:
+        """The signals that rules on the chip look at."""
+        return [c.signal for item in self.learned.values() for c in item.captured()]
+
     # -- what is constant --------------------------------------------------------------------
 
     def constant(self, base: Signal) -> bool:
-        """Whether no operator ever writes this base signal."""
+        """Whether no operator ever writes this base signal, or only a rule on the chip does."""
+        if self.learned and base in self._learned_weights:
+            return True
         return not self.writers[base] and not self.updaters[base]
 
     def _is_constant_op(self, op: Operator) -> bool:
@@ -169,6 +220,8 @@ class Placement:
         """Whether an operator could run on the chip; notes the reason if not."""
         if op in self.neurons or op in self._constant_ops:
             return True
+        if op in self.learned or any(op is i.copy for i in self.learned.values()):
+            return False
         if isinstance(op, SimProcess):
             sections = synapse_kernels(op, self.model.dt)
             if not isinstance(sections, str):
@@ -248,7 +301,7 @@ class Placement:
     def _reached(self, possible: set[Operator]) -> set[Operator]:
         """The neurons, what leads to them, and what leads on from them on the chip alone."""
         chip: set[Operator] = set(self.neurons)
-        todo = [op.J.base for op in self.neurons]
+        todo = [op.J.base for op in self.neurons] + [s.base for s in self.captured()]
         seen = set(todo)
         while todo:
             base = todo.pop()
@@ -291,6 +344,7 @@ class Placement:
                     moved = True
         chip |= forward
         touched = {_target(op) for op in chip} | {op.J.base for op in self.neurons}
+        touched |= {s.base for s in self.captured()}
         constant = {op for op in self._constant_ops if _target(op) in touched}
         return chip | constant
 
@@ -345,6 +399,8 @@ class Placement:
         if base in below or self.updaters[base] or self.on_host(base):
             return False
         below = below | {base}
+        if any(op in self.products for op in self.varying(base)):
+            return False
         for op in self.varying(base):
             source = None if isinstance(op, SimNeurons) else self._input(op)
             if source is None or not self._knowable(source.base, below):

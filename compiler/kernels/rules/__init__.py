@@ -1,0 +1,1 @@
+"""Learning rules written in the language of rules; users can write all of them themselves."""

@@ -1,0 +1,32 @@
+"""Vector Oja."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..expression import rounded, scaled
+from ..parametrised import Parameter
+from ..rule import Error, Post, Pre, Rule
+
+
+class Voja(Rule):
+    """Moves the encoders of active neurons to the input.
+
+    ``dE = rate dt learning (gain post input - post E)``, as ``nengo.Voja`` (Nengo 4.1; Voelker,
+    Crawford and Eliasmith 2014). `gain` is the neuron's gain divided by the radius, `learning` is 1
+    plus the learning signal.
+    """
+
+    learning_rate = Parameter(default=1e-2)
+    input = Pre("input")
+    post_activity = Post("activity")
+    gain = Post("gain")
+    learning = Error()
+
+    def step(self, now: Any, dt: Any) -> dict[str, Any]:
+        """One step of one encoder; `post * learning` belongs to the neuron alone."""
+        drive = rounded(now.post_activity * now.learning, 17)
+        goal = rounded(rounded(now.gain * now.input, 17) * drive, 17)
+        present = rounded(rounded(now.weight, 17) * drive, 17)
+        rate = scaled(self.learning_rate * dt)
+        return {"weight": now.weight + goal * rate - present * rate}
