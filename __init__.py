@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         table,
     )
     from .compiler.kernels.kernel import Input, Kernel, Parameter, State
+    from .compiler.kernels.reductions import any_of, max_of, sum_of, winner
     from .compiler.machine import Machine
     from .compiler.program import Program
     from .compiler.storage import load_program, save_program
@@ -40,18 +41,22 @@ _HOMES = {
     "Simulator": "runtime.simulator",
     "SpikeloomError": "compiler.errors",
     "State": "compiler.kernels.kernel",
+    "any_of": "compiler.kernels.reductions",
     "clip": "compiler.kernels.expression",
     "constant": "compiler.kernels.expression",
     "divide": "compiler.kernels.expression",
     "floor": "compiler.kernels.expression",
     "load_program": "compiler.storage",
+    "max_of": "compiler.kernels.reductions",
     "maximum": "compiler.kernels.expression",
     "minimum": "compiler.kernels.expression",
     "neuron_type": "compiler.frontends.nengo.neuron_type",
     "save_program": "compiler.storage",
     "scaled": "compiler.kernels.expression",
     "select": "compiler.kernels.expression",
+    "sum_of": "compiler.kernels.reductions",
     "table": "compiler.kernels.expression",
+    "winner": "compiler.kernels.reductions",
 }
 
 __all__ = [
@@ -64,18 +69,22 @@ __all__ = [
     "SpikeloomError",
     "State",
     "__version__",
+    "any_of",
     "clip",
     "constant",
     "divide",
     "floor",
     "load_program",
+    "max_of",
     "maximum",
     "minimum",
     "neuron_type",
     "save_program",
     "scaled",
     "select",
+    "sum_of",
     "table",
+    "winner",
 ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikeloom.compiler.instructions import Evt, Instruction, Mac, Map
-from spikeloom.compiler.kernels.code import KernelCode, Op, Parameter, Port, Table
+from spikeloom.compiler.kernels.code import REDUCTIONS, KernelCode, Op, Parameter, Port, Table
 from spikeloom.compiler.machine import Machine
 from spikeloom.compiler.program import InputPort, OutputPort, PopulationInfo, Program
 
@@ -80,7 +80,7 @@ class KernelMaker:
         rng, ops = self.rng, self.ops
         kinds = (
             "param const add sub neg abs mul shl round floor scale min max gt ge eq and or not "
-            "select sat table divide"
+            "select sat table divide any_of sum_of max_of winner"
         ).split()
         kind = kinds[integer(rng, 0, len(kinds) - 1)]
         if kind == "param":
@@ -106,6 +106,8 @@ class KernelMaker:
         if kind == "divide":
             bits = integer(rng, 0, 8)
             return self.add("divide", (self.pick(), self.pick(), bits), 0, 1 << bits)
+        if kind in REDUCTIONS:
+            return self.reduction(kind)
         if kind == "sat":
             return self.limited(self.pick(), integer(rng, 2, 30))
         if kind == "shl":
@@ -137,6 +139,23 @@ class KernelMaker:
         if kind == "max":
             return self.add(kind, (a, b), max(lo, other.lo), max(hi, other.hi))
         return self.add("select", (self.truth(), a, b), min(lo, other.lo), max(hi, other.hi))
+
+    def reduction(self, kind: str) -> int:
+        """A reduction over the population, of something that depends on no other."""
+        reduced: set[int] = set()
+        for k, op in enumerate(self.ops):
+            if op.kind in REDUCTIONS or reduced.intersection(op.operands):
+                reduced.add(k)
+        widest = WIDEST - self.machine.index_bits
+        plain = [k for k, op in enumerate(self.ops) if k not in reduced and op.bits <= widest]
+        a = self.limited(0, widest) if not plain else plain[integer(self.rng, 0, len(plain) - 1)]
+        op = self.ops[a]
+        if kind == "sum_of":
+            n = self.machine.index_bits
+            return self.add(kind, (a,), min(op.lo, op.lo << n), max(op.hi, op.hi << n))
+        if kind == "max_of":
+            return self.add(kind, (a,), op.lo, op.hi)
+        return self.add(kind, (a,), 0, 1)
 
     def parameter(self) -> int:
         name = f"p{len(self.parameters)}"

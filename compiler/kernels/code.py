@@ -40,7 +40,15 @@ kind        args         result
 ``table``   a, name      entry a - first of the uploaded table `name` (see `Table`)
 ``divide``  a, b, n      fraction a / b with n bits: 0 if a <= 0; else 1 << n if b <= a (or b <= 0);
                          else (floor((a << (n + 1)) / b) + 1) >> 1
+``any_of``  a            1 if a is not 0 for any neuron of the population, else 0
+``sum_of``  a            the sum of a over all neurons of the population
+``max_of``  a            the largest a of all neurons of the population
+``winner``  a            1 for the neuron with the largest a (of equals the first), else 0
 ==========  ===========  ==========================================================================
+
+The last four are reductions over all neurons of a ``MAP``. A kernel with any of them runs in two
+passes over its population: the first computes what they reduce, the second all results. So their
+operands depend on no reduction. Saturations count in the second pass only.
 """
 
 from __future__ import annotations
@@ -53,10 +61,14 @@ OPERANDS = {
     **dict.fromkeys("neg abs not shl round floor sat table scale".split(), 1),
     **dict.fromkeys("add sub mul min max gt ge eq and or divide".split(), 2),
     "select": 3,
+    **dict.fromkeys("any_of sum_of max_of winner".split(), 1),
 }
 """How many of an operation's arguments are results of earlier ones; they come first."""
 
 KINDS = frozenset(OPERANDS)
+
+REDUCTIONS = frozenset({"any_of", "sum_of", "max_of", "winner"})
+"""Operations over the whole population."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +198,20 @@ class KernelCode:
     def homogeneous(self) -> bool:
         """True if all signals are stored relative to the population's own scale."""
         return self.input.fraction is None
+
+    @property
+    def reductions(self) -> tuple[int, ...]:
+        """Numbers of the reductions over the population; it runs in two passes if there are any."""
+        return tuple(n for n, op in enumerate(self.ops) if op.kind in REDUCTIONS)
+
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        """Numbers of all operations on which reductions depend: those of the first pass."""
+        used = {self.ops[n].operands[0] for n in self.reductions}
+        for number in reversed(range(len(self.ops))):
+            if number in used:
+                used.update(self.ops[number].operands)
+        return tuple(sorted(used))
 
     def to_json(self) -> dict[str, Any]:
         """The code as a JSON object."""

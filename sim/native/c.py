@@ -8,7 +8,7 @@ from pathlib import Path
 from ...compiler.kernels.code import KernelCode
 from ...compiler.machine import Machine
 from ..check import signed_range
-from .generate import Number, Outputs, Rare, Slot, width_of
+from .generate import Number, Outputs, Rare, Reduce, Slot, width_of
 
 _TEMPLATES = {
     "add": "{0} + {1}",
@@ -34,7 +34,7 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
     const int32_t one = (int32_t)context->one;
     (void)parameters;
     (void)one;
-{prologue}
+{prologue}{reduce}
     int64_t limited = 0{events};
     for (int64_t base = 0; base < in->length; base += BLOCK) {{
         const int64_t n = least(BLOCK, in->length - base);
@@ -57,6 +57,33 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
     context->saturations[in->population] += limited;{finish}
 }}
 """
+
+_REDUCE = """
+    /* The first pass: what is reduced over the population. Nothing is counted or written. */
+{before}
+    for (int64_t base = 0; base < in->length; base += BLOCK) {{
+        const int64_t n = least(BLOCK, in->length - base);
+        {input_type} input[BLOCK];
+{arrays}
+        fit_64_to_{input_width}(context->accumulator + in->source + base, input, n,
+                                in->input_shift, {input_lo}, {input_hi});
+        INDEPENDENT
+        for (int64_t i = 0; i < n; i++) {{
+{body}
+        }}
+{combine}
+    }}
+{after}"""
+
+_COMBINE = {
+    "any_of": "for (int64_t i = 0; i < n; i++) best_{0} |= reduced_in_{0}[i] != 0;",
+    "sum_of": "for (int64_t i = 0; i < n; i++) best_{0} += reduced_in_{0}[i];",
+    "max_of": "for (int64_t i = 0; i < n; i++)"
+    " if (reduced_in_{0}[i] > best_{0}) best_{0} = reduced_in_{0}[i];",
+    "winner": "for (int64_t i = 0; i < n; i++)"
+    " if (reduced_in_{0}[i] > best_{0}) best_{0} = reduced_in_{0}[i], at_{0} = base + i;",
+}
+"""How the numbers of a block are reduced; the loops are in the order of the neurons."""
 
 
 class C:
@@ -129,6 +156,14 @@ class C:
         It is there at both widths: GCC does not vectorise a selection of a converted constant.
         """
         return f"p{slot.place}" if width == slot.width else f"wide_{slot.place}"
+
+    def read_reduction(self, number: int) -> str:
+        """A constant that the first pass leaves."""
+        return f"reduced_{number}"
+
+    def is_neuron(self, index: str) -> str:
+        """A comparison with the neuron's index."""
+        return f"(base + i == {index})"
 
     def scale(self, a: str, slot: Slot) -> str:
         """Product with the mantissa, rounding, shift."""
@@ -203,6 +238,7 @@ class C:
             name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
             number=number,
             prologue="\n".join(f"    {line}" for line in prologue),
+            reduce=self._reduce(code, outputs.reduce) if outputs.reduce else "",
             events=", count = 0" if events else "",
             input_type=f"int{input_width}_t",
             input_width=input_width,
@@ -212,6 +248,39 @@ class C:
             arrays="\n".join(f"        {line}" for line in arrays),
             epilogue="\n".join(f"        {line}" for line in [*middle, *epilogue]),
             finish="\n    context->count[in->list] = count;" if events else "",
+        )
+
+    def _reduce(self, code: KernelCode, reduce: Reduce) -> str:
+        """The first pass."""
+        before, arrays, body, combine, after = [], [], [*reduce.body], [], []
+        for number, operand in reduce.operands.items():
+            op = code.ops[number]
+            extreme = op.kind in ("max_of", "winner")
+            before.append(f"int64_t best_{number} = {'INT64_MIN' if extreme else 0};")
+            result = f"best_{number}"
+            if op.kind == "winner":
+                before.append(f"int64_t at_{number} = 0;")
+                result = f"at_{number}"
+            width = 64 if op.kind == "winner" else width_of(op.lo, op.hi)
+            arrays.append(f"int{operand.width}_t reduced_in_{number}[BLOCK];")
+            body.append(f"reduced_in_{number}[i] = {operand.text};")
+            combine.append(_COMBINE[op.kind].format(number))
+            after.append(f"const int{width}_t reduced_{number} = (int{width}_t){result};")
+        input_width = width_of(code.input.lo, code.input.hi)
+
+        def indented(lines: Sequence[str], columns: int) -> str:
+            return "\n".join(" " * columns + line for line in lines)
+
+        return _REDUCE.format(
+            before=indented(before, 4),
+            input_type=f"int{input_width}_t",
+            input_width=input_width,
+            input_lo=self.constant(code.input.lo, 64).text,
+            input_hi=self.constant(code.input.hi, 64).text,
+            arrays=indented(arrays, 8),
+            body=indented(body, 12),
+            combine=indented(combine, 8),
+            after=indented(after, 4),
         )
 
     @staticmethod

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...compiler.kernels.code import KernelCode, Op
+from ...compiler.kernels.code import REDUCTIONS, KernelCode, Op
 from ...compiler.machine import Machine
 from ..check import signed_range
 from .rare import RarePart, rare_part
@@ -77,6 +77,12 @@ class Target(Protocol):
     def read_parameter(self, slot: Slot, width: int) -> str:
         """A parameter of fixed format as a number of this width."""
 
+    def read_reduction(self, number: int) -> str:
+        """What the first pass made of a reduction; of a ``winner`` the neuron's index."""
+
+    def is_neuron(self, index: str) -> str:
+        """The condition that this neuron has an index."""
+
     def scale(self, a: str, slot: Slot) -> str:
         """A 64-bit number times a scaled parameter, rounded."""
 
@@ -105,7 +111,7 @@ class Outputs:
 
     `states` are already within the machine's state words; `emitted` is the condition that the
     output is not zero; `narrow` tells that every output is certain to fit a payload, `unit` that it
-    is 0 or 1.
+    is 0 or 1. `reduce` is the first pass of a kernel with reductions.
     """
 
     slots: tuple[Slot, ...]
@@ -115,6 +121,18 @@ class Outputs:
     narrow: bool
     unit: bool
     rare: Rare | None
+    reduce: Reduce | None = None
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """The first pass over the population: its body, and what is reduced afterwards.
+
+    `operands` are the numbers of the body that are reduced, by the number of the reduction.
+    """
+
+    body: tuple[str, ...]
+    operands: dict[int, Number]
 
 
 @dataclass(frozen=True)
@@ -163,8 +181,11 @@ TRUTHS = frozenset("gt ge eq and or not".split())
 class _Walk:
     """Operations of one kernel, turned into statements one after the other."""
 
-    def __init__(self, code: KernelCode, machine: Machine, target: Target) -> None:
+    def __init__(
+        self, code: KernelCode, machine: Machine, target: Target, counts: bool = True
+    ) -> None:
         self.code = code
+        self.counts = counts
         self.target = target
         self.slots = {slot.name: slot for slot in parameter_slots(code)}
         self.state_slot = {port.name: k for k, port in enumerate(code.states)}
@@ -181,6 +202,11 @@ class _Walk:
                 self._name(number, self.results[op.operands[2]])
             elif rare is None or number not in rare.ops:
                 self._name(number, self._result(number, op))
+
+    def run_reduced(self) -> None:
+        """What reductions depend on."""
+        for number in self.code.reduced:
+            self._name(number, self._result(number, self.code.ops[number]))
 
     def run_rare(self, rare: RarePart) -> None:
         """What was postponed, with what it reads."""
@@ -228,6 +254,10 @@ class _Walk:
                 return target.divide(a, b, int(name), double)
             case "sat":
                 return self._sat(number, op)
+            case "winner":
+                return self._truth(number, target.is_neuron(target.read_reduction(number)))
+            case kind if kind in REDUCTIONS:
+                return Number(target.read_reduction(number), self._width(number))
             case "gt" | "ge" | "eq":
                 return self._truth(number, self._arithmetic(op).text)
             case "and" | "or" | "not":
@@ -280,7 +310,8 @@ class _Walk:
         after = self._limited(before, a, lo, hi)
         name = f"s{number}"
         self.body.append(self.target.assign(name, after))
-        self.body.append(self.target.count_limited(before.text, name))
+        if self.counts:
+            self.body.append(self.target.count_limited(before.text, name))
         return Number(name, width)
 
     def state(self, number: int, machine: Machine) -> str:
@@ -331,8 +362,16 @@ def generate_kernel(code: KernelCode, number: int, machine: Machine, target: Tar
         narrow=lo <= emitted.lo and emitted.hi <= hi,
         unit=emitted.kind in TRUTHS,
         rare=None if rare is None else _rare(code, machine, target, walk, rare),
+        reduce=_reduce(code, machine, target) if code.reductions else None,
     )
     return target.kernel(number, code, walk.body, outputs)
+
+
+def _reduce(code: KernelCode, machine: Machine, target: Target) -> Reduce:
+    first = _Walk(code, machine, target, counts=False)
+    first.run_reduced()
+    operands = {n: first.results[code.ops[n].operands[0]] for n in code.reductions}
+    return Reduce(tuple(first.body), operands)
 
 
 def _rare(code: KernelCode, machine: Machine, target: Target, walk: _Walk, part: RarePart) -> Rare:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...compiler.kernels.code import KernelCode
+from ...compiler.kernels.code import REDUCTIONS, KernelCode
 from ...compiler.kernels.pipeline import STATIC
 
 _COST = {"divide": 10, "table": 4}
@@ -34,8 +34,8 @@ class RarePart:
     ops : tuple of int
         What is postponed.
     needs : tuple of int
-        Results of the first part that it reads; constants, parameters and the input are at hand
-        anyway.
+        Results of the first part that it reads; constants, parameters, reductions and the input are
+        at hand anyway.
     """
 
     condition: int
@@ -76,16 +76,19 @@ def _part(code: KernelCode, condition: int) -> RarePart:
             or (user in selects and number not in (code.ops[user].args[0], code.ops[user].args[2]))
             for user in users[number]
         )
-        # A saturation is counted for every neuron, so it cannot be left out.
-        if users[number] and only_there and number not in outputs and op.kind != "sat":
+        # A saturation is counted for every neuron, so it cannot be left out. Reductions are at hand
+        # before the first neuron.
+        fixed = op.kind == "sat" or op.kind in REDUCTIONS
+        if users[number] and only_there and number not in outputs and not fixed:
             postponed.add(number)
     ops = {r for r in postponed if code.ops[r].kind not in ("input", "state", *STATIC)}
     chosen = tuple(s for s in sorted(selects) if code.ops[s].args[1] in ops)
     read = {r for n in ops for r in code.ops[n].operands} - ops
+    at_hand = {"input", *STATIC, *REDUCTIONS}
     return RarePart(
         condition=condition,
         selects=chosen,
         states=tuple(k for k, number in enumerate(code.next_state) if number in chosen),
         ops=tuple(sorted(ops)),
-        needs=tuple(sorted(r for r in read if code.ops[r].kind not in ("input", *STATIC))),
+        needs=tuple(sorted(r for r in read if code.ops[r].kind not in at_hand)),
     )

@@ -45,12 +45,24 @@ MEANING = {
 }
 
 
-def plain(code, u, states, parameters, tables):
-    """One neuron in Python's own integers, straight from the table in `kernels.code`."""
+REDUCED = {
+    "any_of": lambda all_a, n: int(any(all_a)),
+    "sum_of": lambda all_a, n: sum(all_a),
+    "max_of": lambda all_a, n: max(all_a),
+    "winner": lambda all_a, n: int(all_a.index(max(all_a)) == n),
+}
+"""Of the operand of every neuron, and the neuron's index."""
+
+
+def plain(code, u, states, parameters, tables, reduced):
+    """One neuron in Python's own integers, straight from the table in `kernels.code`.
+
+    `reduced` holds the results of the reductions.
+    """
     sources = {code.input.name: u} | {s.name: x for s, x in zip(code.states, states, strict=True)}
     first = {t.name: t.first for t in code.tables}
     results, saturations = [], 0
-    for op in code.ops:
+    for number, op in enumerate(code.ops):
         count = OPERANDS.get(op.kind, 0)
         inner, rest = [results[r] for r in op.args[:count]], op.args[count:]
         if op.kind in ("input", "state"):
@@ -61,6 +73,8 @@ def plain(code, u, states, parameters, tables):
             x = rest[0]
         elif op.kind == "table":
             x = int(tables[rest[0]][inner[0] - first[rest[0]]])
+        elif op.kind in REDUCED:
+            x = reduced.get(number, op.lo)
         elif op.kind == "scale":
             x = MEANING["scale"](*inner, *parameters[rest[0]])
         else:
@@ -83,8 +97,17 @@ def check(code, parameters, tables, rng):
     states = [numbers(rng, s.lo, s.hi) for s in code.states]
     found = evaluate(code, u, states, parameters, tables)
     saturations = 0
+
+    def one_neuron(n, reduced):
+        return plain(code, int(u[n]), [int(s[n]) for s in states], parameters, tables, reduced)
+
+    first = [one_neuron(n, {})[3] for n in range(NEURONS)]
     for n in range(NEURONS):
-        one = plain(code, int(u[n]), [int(s[n]) for s in states], parameters, tables)
+        reduced = {}
+        for number in code.reductions:
+            op = code.ops[number]
+            reduced[number] = REDUCED[op.kind]([r[op.operands[0]] for r in first], n)
+        one = one_neuron(n, reduced)
         assert [int(s[n]) for s in found.next_state] == one[0]
         assert int(found.output[n]) == one[1]
         saturations += one[2]
