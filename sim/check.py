@@ -13,7 +13,7 @@ import numpy as np
 
 from ..compiler.errors import InputError, ProgramError
 from ..compiler.instructions import Evt, Instruction, Mac, Map, Upd
-from ..compiler.kernels.code import KernelCode
+from ..compiler.kernels.code import REDUCTIONS, KernelCode
 from ..compiler.kernels.rule_code import RuleCode
 from ..compiler.program import InputPort, OutputPort, Program
 from ..compiler.validation import validate
@@ -70,6 +70,8 @@ def check_operations(owner: str, code: KernelCode | RuleCode) -> None:
         what = f"{owner}: operation {number} ({op.kind})"
         if op.bits > MAX_SHIFT + 1:
             raise ProgramError(f"{what} has {op.bits} bits, more than engines compute with")
+        if op.kind in REDUCTIONS and isinstance(code, RuleCode):
+            raise ProgramError(f"{what}: a rule has no population to reduce over")
         if op.kind == "divide":
             b, n = code.ops[int(op.args[1])], int(op.args[2])
             if max(b.hi, 0).bit_length() + n + 1 > MAX_SHIFT:
@@ -84,6 +86,10 @@ def check_operations(owner: str, code: KernelCode | RuleCode) -> None:
 
 
 def _check_kernel(name: str, code: KernelCode, state_bits: int) -> None:
+    for number in set(code.reductions) & set(code.reduced):
+        raise ProgramError(
+            f"kernel {name!r}: operation {number} ({code.ops[number].kind}) is reduced again"
+        )
     least, most = signed_range(state_bits)
     for port, number in zip(code.states, code.next_state, strict=True):
         op = code.ops[number]
@@ -114,6 +120,13 @@ def _check_map(program: Program, i: Map) -> None:
             )
     if max(abs(i.input_shift), abs(i.output_shift)) > MAX_SHIFT:
         raise ProgramError(f"{what}: its shifts are beyond {MAX_SHIFT}")
+    for number in code.reductions:
+        op = code.ops[number]
+        a = code.ops[op.operands[0]]
+        if op.kind == "sum_of" and (a.lo * i.length < op.lo or a.hi * i.length > op.hi):
+            raise ProgramError(
+                f"{what}: the sum of {i.length} neurons of {a.lo}..{a.hi} leaves {op.lo}..{op.hi}"
+            )
     for parameter in code.parameters:
         if parameter.scaled:
             _check_scaled(what, code, parameter.name, *map(int, i.parameters[parameter.name]))
