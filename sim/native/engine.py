@@ -43,9 +43,13 @@ class _Context(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in (
             "accumulator", "value", "state", "event_index", "event_payload", "count",
-            "saturations", "weight", "parameters", "table_32", "table_64",
+            "saturations", "weight", "residual", "synapse", "post", "parameters", "table_32",
+            "table_64",
         )),
         ("state_stride", ctypes.c_int64),
+        ("synapse_stride", ctypes.c_int64),
+        ("post_stride", ctypes.c_int64),
+        ("learning", ctypes.c_int64),
         ("one", ctypes.c_int64),
     ]  # fmt: skip
 
@@ -82,7 +86,7 @@ def _build(program: Program) -> Path:
     def accept(library: Path) -> bool:
         return agrees(NativeEngine(rehearsal(program), library))
 
-    return build(generate(program.kernels, program.machine, C()), accept)
+    return build(generate(program.kernels, program.rules, program.machine, C()), accept)
 
 
 class NativeEngine:
@@ -122,6 +126,11 @@ class NativeEngine:
         self._event_payload = aligned_zeros(program.event_words + 1, np.int32)
         self._count = aligned_zeros(program.event_lists + 1, np.int64)
         self._saturations = aligned_zeros(len(table.populations) + 1, np.int64)
+        learned, slots_there = table.learned_size, program.synapse.shape[0]
+        self._residual = aligned_zeros(learned + 1, np.int32)
+        synapses = aligned_zeros(slots_there * learned + 1, states.dtype)
+        self._synapse = synapses[:-1].reshape(slots_there, learned)
+        self._post = aligned_zeros(program.post_memories * program.post_words * lanes + 1, np.int32)
         self._context = _Context(
             *(
                 array.ctypes.data
@@ -134,12 +143,18 @@ class NativeEngine:
                     self._count,
                     self._saturations,
                     table.weight,
+                    self._residual,
+                    synapses,
+                    self._post,
                     table.parameters,
                     table.table_32,
                     table.table_64,
                 )
             ),
             stride,
+            learned,
+            program.post_words * lanes,
+            1,
             1,
         )
         self._context_at = ctypes.addressof(self._context)
@@ -163,8 +178,12 @@ class NativeEngine:
             self._event_payload,
             self._count,
             self._saturations,
+            self._post,
         ):
             array[:] = 0
+        self._load_learned("weight", self.program.weight)
+        self._load_learned("residual", self.program.residual)
+        self._load_learned("synapse", self.program.synapse)
         self._value[:-1] = self.program.value
         self._state[:, : self.program.state.shape[1]] = self.program.state
 
@@ -254,18 +273,53 @@ class NativeEngine:
             return self._value[:-1].astype(np.int64)
         if name == "state":
             return self._state[:, : self.program.state.shape[1]].astype(np.int64)
+        if name in ("weight", "residual", "synapse"):
+            return self._learned(name)
         if name == "event":
             payload = self._event_payload[:-1] * self._builder.payload_units()
             return np.stack([self._event_index[:-1].astype(np.int64), payload], axis=1)
         return self._count[:-1].copy()
 
     def load_memory(self, name: str, content: np.ndarray) -> None:
-        """Overwrite ``"value"`` or ``"state"``; raises `InputError`."""
+        """Overwrite a memory; see `spikeloom.sim.engine.Engine.load_memory`."""
         checked = check_content(self.program, name, content)
         if name == "value":
             self._value[:-1] = checked
-        else:
+        elif name == "state":
             self._state[:, : checked.shape[1]] = checked
+        else:
+            self._load_learned(name, checked)
+
+    def learning(self, on: bool) -> None:
+        """Run the ``UPD`` instructions from now on, or skip them."""
+        self._context.learning = int(on)
+
+    def _learned_memories(self, name: str) -> np.ndarray:
+        """The engine's own learned weights, residuals or states of synapses, (slots, n)."""
+        size = self._table.learned_size
+        if name == "weight":
+            return self._table.weight[:size].reshape(1, -1)
+        return self._residual[:size].reshape(1, -1) if name == "residual" else self._synapse
+
+    def _learned(self, name: str) -> np.ndarray:
+        """Learned memory `name` in the Program's layout."""
+        found: np.ndarray = getattr(self.program, name).astype(np.int64)
+        views = found if name == "synapse" else found[None]
+        for own, theirs in zip(self._learned_memories(name), views, strict=True):
+            for projection, (place, stride) in self._table.learned.items():
+                p = self.program.projections[projection]
+                rows = theirs[p.weights : p.weights + p.rows * p.words].reshape(p.rows, -1)
+                rows[:, :stride] = own[place : place + p.rows * stride].reshape(p.rows, stride)
+        return found
+
+    def _load_learned(self, name: str, content: np.ndarray) -> None:
+        """The inverse of `_learned`."""
+        views = content if name == "synapse" else content[None]
+        for own, theirs in zip(self._learned_memories(name), views, strict=True):
+            for projection, (place, stride) in self._table.learned.items():
+                p = self.program.projections[projection]
+                rows = theirs[p.weights : p.weights + p.rows * p.words].reshape(p.rows, -1)
+                own[place : place + p.rows * stride] = rows[:, :stride].reshape(-1)
 
     def saturations(self) -> dict[str, int]:
         """Times that something was limited since `reset`, per population."""

@@ -143,6 +143,18 @@ static void evt(const context_t *context, const instruction_t *in)
     }
 }
 
+/* What rules see of the neurons that a MAP has just stepped. */
+static void capture(const context_t *context, const instruction_t *in)
+{
+    const int64_t *place = context->parameters + in->captures;
+    for (int64_t c = 0; c < in->capture_count; c++, place += 2) {
+        const state_t *restrict from = context->state + place[0] * context->state_stride + in->state;
+        value_t *restrict to = context->post + place[1];
+        for (int64_t i = 0; i < in->length; i++)
+            to[i] = (value_t)from[i];
+    }
+}
+
 static void execute(context_t *context, const instruction_t *in)
 {
     switch ((opcode_t)in->opcode) {
@@ -150,7 +162,14 @@ static void execute(context_t *context, const instruction_t *in)
     case MAC_COLUMNS: mac_columns(context, in); break;
     case EVT_WIDE:
     case EVT_NARROW: evt(context, in); break;
-    case MAP: kernels[in->kernel](context, in); return;
+    case MAP:
+        kernels[in->kernel](context, in);
+        capture(context, in);
+        return;
+    case UPD:
+        if (context->learning)
+            rules[in->kernel](context, in);
+        return;
     }
     if (in->clear && in->padding)
         memset(context->accumulator + in->target + in->length, 0,

@@ -36,15 +36,23 @@ typedef struct {
     value_t *event_payload;
     int64_t *count;
     int64_t *saturations;      /* per population */
-    const weight_t *weight;    /* rows without padding */
+    weight_t *weight;          /* rows without padding; the learned ones come first */
+    int32_t *residual;         /* of the learned weights, at the same places */
+    state_t *synapse;          /* states of synapses: slot s from synapse + s * synapse_stride */
+    value_t *post;             /* post memory m: element j of word b at m * post_stride + b * lanes + j */
     const int64_t *parameters; /* of all MAPs, in the order that each kernel expects */
     const int32_t *table_32;   /* entries of the tables whose range fits, and of the others */
     const int64_t *table_64;
     int64_t state_stride;
+    int64_t synapse_stride;
+    int64_t post_stride;
+    int64_t learning; /* 0: updates are skipped */
     int64_t one; /* always 1, unknown to the compiler */
 } context_t;
 
-typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP } opcode_t;
+typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD } opcode_t;
+
+typedef enum { GATE_ALWAYS, GATE_PRE, GATE_POST } gate_t;
 
 /* One instruction; which fields matter depends on the opcode. Mirrored by `table.py`. */
 typedef struct {
@@ -65,6 +73,10 @@ typedef struct {
     int64_t parameters;
     int64_t population;
     int64_t payload_shift; /* payloads are stored without their fraction bits */
+    int64_t captures;      /* MAP: place in `parameters` of (slot, first element) pairs, and how many */
+    int64_t capture_count;
+    int64_t gate; /* UPD */
+    int64_t skip; /* UPD: number of the pre variable of rows that are left out, or -1 */
 } instruction_t;
 
 typedef enum { PORT_ACCUMULATOR, PORT_VALUE, PORT_STATE, PORT_EVENT } port_memory_t;
@@ -82,6 +94,7 @@ typedef struct {
 } port_t;
 
 typedef void kernel_function(context_t *context, const instruction_t *instruction);
+typedef kernel_function rule_function;
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 

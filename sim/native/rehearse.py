@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...compiler.instructions import Instruction, Mac, Map
-from ...compiler.program import Program
+from ...compiler.instructions import Instruction, Mac, Map, Upd
+from ...compiler.program import Program, ProjectionInfo
 from ..check import MEMORIES, signed_range
 from ..golden import GoldenEngine
 
@@ -63,13 +63,21 @@ def rehearsal(program: Program) -> Program:
         )
         info = program.populations[actual.population]
         populations[name] = replace(info, name=name, size=n, members=())
+    learning = _Learning(program, maps, n)
+    phase = [
+        replace(i, captures=learning.captures(i.kernel)) if isinstance(i, Map) else i for i in phase
+    ]
+    learned, residual, synapse = learning.memories(rng)
+    shift = len(learned)
+    phase = [replace(i, weights=i.weights + shift) if isinstance(i, Mac) else i for i in phase]
+    phase += learning.updates()
     return Program(
         name=f"rehearsal of {program.name}",
         machine=machine,
         dt=program.dt,
         kernels=program.kernels,
         phases=[phase],
-        weight=weight.reshape(-1, machine.lanes),
+        weight=np.vstack([learned, weight.reshape(-1, machine.lanes)]),
         value=np.concatenate([[1], np.zeros(len(maps) * n, np.int64)]),
         state=state,
         tables=program.tables,
@@ -79,7 +87,109 @@ def rehearsal(program: Program) -> Program:
         inputs={},
         outputs={},
         populations=populations,
+        rules=program.rules,
+        projections=learning.projections,
+        residual=residual,
+        synapse=synapse,
+        post_memories=learning.post_memories,
+        post_words=len(maps) * words,
     )
+
+
+class _Learning:
+    """Each ``UPD`` of a Program once, between the neurons of a rehearsal.
+
+    Kernel number k runs over the states, events and words that begin at k times the neurons.
+    """
+
+    def __init__(self, program: Program, maps: dict[str, Map], n: int) -> None:
+        self.program, self.n = program, n
+        self.words = program.machine.words(n)
+        self.number = {name: k for k, name in enumerate(maps)}
+        every = [i for i in program.instructions if isinstance(i, Map)]
+        self._seen: dict[str, list[int]] = {name: [] for name in maps}
+        self._updates: list[Upd] = []
+        self.projections: dict[str, ProjectionInfo] = {}
+        done = set()
+        for i in program.instructions:
+            if not isinstance(i, Upd) or (i.rule, i.gate, i.skip) in done:
+                continue
+            done.add((i.rule, i.gate, i.skip))
+            pre = next((m for m in every if m.state <= i.pre < m.state + m.length), None)
+            fired = next((m for m in every if m.list == i.list), None)
+            name = f"{i.rule} {i.gate}"
+            first = len(self._updates) * n * self.words
+            post = [self._capture(every, memory, base) for memory, base in i.post]
+            self._updates.append(
+                replace(
+                    i,
+                    projection=name,
+                    weights=first,
+                    rows=n,
+                    words=self.words,
+                    length=n,
+                    pre=self.number[pre.kernel] * n if pre is not None else 0,
+                    post=tuple(post),
+                    source=self.number[fired.kernel] * n if fired and i.gate != "always" else 0,
+                    list=self.number[fired.kernel] if fired and i.gate != "always" else 0,
+                )
+            )
+            self.projections[name] = replace(
+                program.projections[i.projection],
+                name=name,
+                weights=first,
+                rows=n,
+                words=self.words,
+                length=n,
+            )
+
+    def _capture(self, every: list[Map], memory: int, base: int) -> tuple[int, int]:
+        kernel, slot = next(
+            (m.kernel, slot)
+            for m in every
+            for slot, to, first in m.captures
+            if (to, first) == (memory, base)
+        )
+        seen = self._seen[kernel]
+        if slot not in seen:
+            seen.append(slot)
+        return seen.index(slot), self.number[kernel] * self.words
+
+    @property
+    def post_memories(self) -> int:
+        return max((len(slots) for slots in self._seen.values()), default=0)
+
+    def captures(self, kernel: str) -> tuple[tuple[int, int, int], ...]:
+        """What the ``MAP`` of a kernel captures."""
+        base = self.number[kernel] * self.words
+        return tuple((slot, memory, base) for memory, slot in enumerate(self._seen[kernel]))
+
+    def updates(self) -> list[Upd]:
+        """The updates, in order."""
+        return self._updates
+
+    def memories(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Random learned weights, residuals and states of synapses."""
+        machine = self.program.machine
+        size = self.n * self.words
+        words = len(self._updates) * size
+        full = np.zeros((words, machine.lanes), np.int64)
+        slots = self.program.synapse.shape[0]
+        synapse = np.zeros((slots, words, machine.lanes), np.int64)
+        for i in self._updates:
+            place = slice(i.weights, i.weights + size)
+            code = self.program.rules[i.rule]
+            full[place] = self._random(rng, code.weight.lo, code.weight.hi)
+            for slot, port in enumerate(code.synapses):
+                synapse[slot, place] = self._random(rng, port.lo, port.hi)
+        bits = machine.residual_bits
+        weight = (full + (1 << (bits - 1))) >> bits
+        return weight.astype(np.int32), (full - (weight << bits)).astype(np.int32), synapse
+
+    def _random(self, rng: np.random.Generator, lo: int, hi: int) -> np.ndarray:
+        padded = np.zeros((self.n, self.words * self.program.machine.lanes), np.int64)
+        padded[:, : self.n] = _numbers(rng, lo, hi, self.n * self.n).reshape(self.n, self.n)
+        return padded.reshape(-1, self.program.machine.lanes)
 
 
 def _numbers(rng: np.random.Generator, lo: int, hi: int, n: int) -> np.ndarray:

@@ -12,21 +12,27 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ...compiler.errors import ProgramError
-from ...compiler.instructions import Evt, Mac, Map
-from ...compiler.program import Program
+from ...compiler.instructions import Evt, Mac, Map, Upd
+from ...compiler.kernels.code import KernelCode
+from ...compiler.kernels.rule_code import RuleCode
+from ...compiler.program import Program, ProjectionInfo
 from ..check import signed_range
 from .generate import parameter_slots, payload_source
 
-MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP = range(5)
+MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD = range(6)
 """`opcode_t` of loom.h."""
 
 FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift "
-    "input_fits output_shift state parameters population payload_shift"
+    "input_fits output_shift state parameters population payload_shift "
+    "captures capture_count gate skip"
 ).split()
 """`instruction_t` of loom.h."""
 
 RECORD = np.dtype([(name, np.int64) for name in FIELDS])
+
+GATES = ("always", "pre", "post")
+"""`gate_t` of loom.h."""
 
 SHORT_ROW = 12
 """Rows of up to this many elements are worked on as columns, if there are more rows than that."""
@@ -63,7 +69,10 @@ class Table:
     parameters : (n,) int64 ndarray
     table_32, table_64 : int32, int64 ndarray
     populations : list of str
-        The saturation counters' names.
+        The saturation counters' names: populations, then projections.
+    learned : dict of projection name -> (first place in `weight`, elements from row to row)
+    learned_size : int
+        Elements of `weight` that are learned: the first ones.
     """
 
     records: np.ndarray
@@ -73,6 +82,8 @@ class Table:
     table_32: np.ndarray
     table_64: np.ndarray
     populations: list[str]
+    learned: dict[str, tuple[int, int]]
+    learned_size: int
 
 
 class _Packer:
@@ -111,6 +122,19 @@ def largest_payload(program: Program, number: int) -> int:
     return largest
 
 
+def largest_weights(program: Program, i: Mac | Evt) -> np.ndarray:
+    """Largest magnitudes that the weights of an instruction can have, int64 (rows, elements)."""
+    rows = program.weight[i.weights : i.weights + i.rows * i.words].reshape(i.rows, -1)
+    for p in program.projections.values():
+        if p.weights == i.weights:
+            port = program.rules[p.rule].weight
+            largest = max(-port.lo, port.hi) >> program.machine.residual_bits
+            bound = np.zeros(rows.shape, np.int64)
+            bound[:, : i.length] = largest + 1
+            return bound
+    return np.abs(rows.astype(np.int64))
+
+
 def largest_sums(program: Program) -> np.ndarray:
     """Bounds of the magnitude of each accumulator element, inf where there is none.
 
@@ -130,8 +154,7 @@ def largest_sums(program: Program) -> np.ndarray:
                     factor = 1 << (program.machine.value_bits - 1)
                 else:
                     factor = largest_payload(program, i.list)
-                rows = program.weight[i.weights : i.weights + i.rows * i.words]
-                sums = np.abs(rows.reshape(i.rows, -1).astype(np.int64)).sum(axis=0)
+                sums = largest_weights(program, i).sum(axis=0)
                 span = slice(i.target * lanes, (i.target + i.words) * lanes)
                 now[span] = sums * float(factor) + (0 if i.clear else now[span])
                 most[span] = np.maximum(most[span], now[span])
@@ -145,11 +168,23 @@ class Builder:
         self.program = program
         self.lanes = program.machine.lanes
         self.kernel_number = {name: k for k, name in enumerate(sorted(program.kernels))}
-        self.populations = list(program.populations)
+        self.rule_number = {name: k for k, name in enumerate(sorted(program.rules))}
+        self.populations = [*program.populations, *program.projections]
         self.weight = _Packer(np.int32)
         self.parameters = _Packer(np.int64)
         self.tables = {32: _Packer(np.int32), 64: _Packer(np.int64)}
         self.sums = largest_sums(program)
+        self.learned: dict[str, tuple[int, int]] = {}
+        self.learned_at: dict[int, tuple[int, int]] = {}
+        for name, p in program.projections.items():
+            padded = program.weight[p.weights : p.weights + p.rows * p.words].reshape(p.rows, -1)
+            few = p.length <= FEW_COLUMNS and any(
+                isinstance(i, Evt) and i.weights == p.weights for i in program.instructions
+            )
+            stride = p.length if few else self._vector_length(p)
+            place = self.weight.add((name,), padded[:, :stride])
+            self.learned[name] = self.learned_at[p.weights] = place, stride
+        self.learned_size = self.weight.size
 
     def build(self) -> Table:
         """The whole table."""
@@ -161,6 +196,8 @@ class Builder:
                 self._map(record, instruction)
             elif isinstance(instruction, Mac | Evt):
                 self._product(record, instruction)
+            elif isinstance(instruction, Upd):
+                self._update(record, instruction)
             else:
                 raise ProgramError(f"the native engine has no instruction {instruction.opcode!r}")
         return Table(
@@ -171,30 +208,38 @@ class Builder:
             table_32=self.tables[32].array(),
             table_64=self.tables[64].array(),
             populations=self.populations,
+            learned=self.learned,
+            learned_size=self.learned_size,
         )
 
     def _product(self, record: np.ndarray, i: Mac | Evt) -> None:
         padded = self.program.weight[i.weights : i.weights + i.rows * i.words]
-        columns = isinstance(i, Mac) and i.length <= SHORT_ROW < i.rows
+        learned = self.learned_at.get(i.weights)
+        columns = learned is None and isinstance(i, Mac) and i.length <= SHORT_ROW < i.rows
         few = isinstance(i, Evt) and i.length <= FEW_COLUMNS
         length = i.length if columns or few else self._vector_length(i)
+        if learned is not None:
+            length = learned[1]
         rows = padded.reshape(i.rows, -1)[:, :length]
         if isinstance(i, Mac):
             record["opcode"] = MAC_COLUMNS if columns else MAC_ROWS
         else:
-            record["opcode"] = EVT_NARROW if self._fits_32_bits(i, rows) else EVT_WIDE
+            record["opcode"] = EVT_NARROW if self._fits_32_bits(i) else EVT_WIDE
             record["list"] = i.list
             record["payload_shift"] = self.payload_shift(i.list)
         record["clear"] = i.clear
         key = (i.weights, i.rows, i.words, length, columns)
-        record["weights"] = self.weight.add(key, rows.T if columns else rows)
+        if learned is not None:
+            record["weights"] = learned[0]
+        else:
+            record["weights"] = self.weight.add(key, rows.T if columns else rows)
         record["source"] = i.source
         record["rows"] = i.rows
         record["target"] = i.target * self.lanes
         record["length"] = length
         record["padding"] = i.words * self.lanes - length
 
-    def _vector_length(self, i: Mac | Evt) -> int:
+    def _vector_length(self, i: Mac | Evt | ProjectionInfo) -> int:
         """The row with so much of its padding that whole vectors can work on it."""
         return min(i.words * self.lanes, -(-i.length // VECTOR) * VECTOR)
 
@@ -213,10 +258,11 @@ class Builder:
                 units[m.target : m.target + m.length] = 1 << self.payload_shift(m.list)
         return units
 
-    def _fits_32_bits(self, i: Evt, rows: np.ndarray) -> bool:
+    def _fits_32_bits(self, i: Evt) -> bool:
         """Whether no sum over any set of events can leave 32 bits."""
         largest = largest_payload(self.program, i.list) >> self.payload_shift(i.list)
-        return int(np.abs(rows.astype(np.int64)).sum(axis=0).max()) * largest < 1 << 31
+        sums = largest_weights(self.program, i).sum(axis=0)
+        return int(sums.max()) * largest < 1 << 31
 
     def _input_fits(self, i: Map) -> bool:
         port = self.program.kernels[i.kernel].input
@@ -226,16 +272,7 @@ class Builder:
 
     def _map(self, record: np.ndarray, i: Map) -> None:
         code = self.program.kernels[i.kernel]
-        block: list[int] = []
-        for slot in parameter_slots(code):
-            if slot.kind == "table":
-                key = (i.kernel, slot.name, i.table_set)
-                entries = self.program.tables[f"{i.kernel}.{slot.name}"][i.table_set]
-                block.append(self.tables[slot.width].add(key, entries))
-            elif slot.kind == "scaled":
-                block.extend(int(number) for number in i.parameters[slot.name])
-            else:
-                block.append(int(i.parameters[slot.name]))
+        block = self._parameters(code, i)
         record["opcode"] = MAP
         record["kernel"] = self.kernel_number[i.kernel]
         record["source"] = i.source * self.lanes
@@ -248,3 +285,48 @@ class Builder:
         record["state"] = i.state
         record["parameters"] = self.parameters.add(tuple(block), np.array(block, np.int64))
         record["population"] = self.populations.index(i.population)
+        captures = [
+            number
+            for slot, memory, base in i.captures
+            for number in (slot, self._post_element(memory, base))
+        ]
+        record["capture_count"] = len(i.captures)
+        record["captures"] = self.parameters.add(("captures", *captures), np.array(captures))
+
+    def _parameters(self, code: KernelCode | RuleCode, i: Map | Upd) -> list[int]:
+        """The parameter block that the function of a kernel or rule expects."""
+        block: list[int] = []
+        for slot in parameter_slots(code):
+            if slot.kind == "table":
+                key = (code.name, slot.name, i.table_set)
+                entries = self.program.tables[f"{code.name}.{slot.name}"][i.table_set]
+                block.append(self.tables[slot.width].add(key, entries))
+            elif slot.kind == "scaled":
+                block.extend(int(number) for number in i.parameters[slot.name])
+            else:
+                block.append(int(i.parameters[slot.name]))
+        return block
+
+    def _post_element(self, memory: int, base: int) -> int:
+        """Place in the engine's post memories."""
+        return (memory * self.program.post_words + base) * self.lanes
+
+    def _update(self, record: np.ndarray, i: Upd) -> None:
+        code = self.program.rules[i.rule]
+        block = self._parameters(code, i)
+        block += i.pre_slots
+        block += [self._post_element(memory, base) for memory, base in i.post]
+        place, stride = self.learned[i.projection]
+        record["opcode"] = UPD
+        record["kernel"] = self.rule_number[i.rule]
+        record["weights"] = place
+        record["target"] = stride
+        record["rows"] = i.rows
+        record["length"] = i.length
+        record["gate"] = GATES.index(i.gate)
+        record["source"] = i.source
+        record["list"] = i.list
+        record["skip"] = i.skip
+        record["state"] = i.pre
+        record["parameters"] = self.parameters.add(tuple(block), np.array(block, np.int64))
+        record["population"] = self.populations.index(i.projection)

@@ -1,0 +1,134 @@
+"""Learning rules in C: the function of an ``UPD``.
+
+One body serves two loops: along the synapses of a pre neuron's row, and, where only post neurons
+that fired learn, along the column of such a neuron.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...compiler.kernels.rule_code import RuleCode
+from .generate import RuleOutputs
+
+_RULE = """\
+/* {name} */
+static void rule_{number}(context_t *context, const instruction_t *in)
+{{
+    const int64_t *parameters = context->parameters + in->parameters;
+    const int32_t one = (int32_t)context->one;
+    (void)parameters;
+    (void)one;
+    weight_t *restrict weight = context->weight + in->weights;
+    int32_t *restrict residual = context->residual + in->weights;
+    const int64_t stride = in->target;
+    int64_t limited = 0;
+{prologue}
+    if (in->gate == GATE_POST) {{
+        for (int64_t e = 0; e < context->count[in->list]; e++) {{
+            const int64_t j = context->event_index[in->source + e];
+{post_once}
+            int32_t within = 0;
+            INDEPENDENT
+            for (int64_t k = 0; k < in->rows; k++) {{
+{skip}
+                const int64_t at = k * stride + j;
+{pre_each}
+{body}
+            }}
+            limited += within;
+        }}
+    }} else {{
+        const int64_t selected = in->gate == GATE_PRE ? context->count[in->list] : in->rows;
+        for (int64_t e = 0; e < selected; e++) {{
+            const int64_t k = in->gate == GATE_PRE ? context->event_index[in->source + e] : e;
+{skip}
+{pre_once}
+            int32_t within = 0;
+            INDEPENDENT
+            for (int64_t i = 0; i < in->length; i++) {{
+                const int64_t at = k * stride + i;
+{post_each}
+{body}
+            }}
+            limited += within;
+        }}
+    }}
+    context->saturations[in->population] += limited;
+}}
+"""
+
+
+def rule_source(
+    number: int,
+    code: RuleCode,
+    parameters: Sequence[str],
+    places: int,
+    body: Sequence[str],
+    outputs: RuleOutputs,
+    bits: int,
+) -> str:
+    """The function of a rule.
+
+    Parameters
+    ----------
+    number : int
+    code : RuleCode
+    parameters : sequence of str
+        Statements that load the parameters.
+    places : int
+        Entries of the parameter block in front of the places of variables.
+    body : sequence of str
+    outputs : RuleOutputs
+    bits : int
+        Of a residual.
+    """
+    prologue = [*parameters]
+    for slot in range(len(code.synapses)):
+        prologue.append(
+            f"state_t *restrict synapses_{slot} ="
+            f" context->synapse + {slot} * context->synapse_stride + in->weights;"
+        )
+    pre, post = range(len(code.pre)), range(len(code.post))
+    for k in pre:
+        prologue.append(
+            f"const state_t *restrict pre_of_{k} = context->state"
+            f" + parameters[{places + k}] * context->state_stride + in->state;"
+        )
+    for k in post:
+        prologue.append(
+            f"const value_t *restrict post_of_{k} ="
+            f" context->post + parameters[{places + len(pre) + k}];"
+        )
+    pre_loads = [f"const int32_t pre_{k} = (int32_t)pre_of_{k}[k]; (void)pre_{k};" for k in pre]
+    skipped = " || ".join(f"(in->skip == {k} && pre_of_{k}[k] != 0)" for k in pre)
+    inner = [
+        f"const int64_t full = weight[at] * (INT64_C(1) << {bits}) + residual[at];",
+        "(void)full;",
+        *(f"const state_t synapse_{k} = synapses_{k}[at];" for k in range(len(code.synapses))),
+        *(f"(void)synapse_{k};" for k in range(len(code.synapses))),
+        *body,
+        f"const int64_t learned = {outputs.weight.text};",
+        f"const int64_t upper = (learned + (INT64_C(1) << {bits - 1})) >> {bits};",
+        "weight[at] = (weight_t)upper;",
+        f"residual[at] = (int32_t)(learned - upper * (INT64_C(1) << {bits}));",
+        *(f"synapses_{k}[at] = {new.text};" for k, new in enumerate(outputs.synapses)),
+    ]
+
+    def posts(index: str) -> list[str]:
+        return [f"const int32_t post_{k} = post_of_{k}[{index}]; (void)post_{k};" for k in post]
+
+    def indented(lines: Sequence[str], columns: int) -> str:
+        return "\n".join(" " * columns + line for line in lines)
+
+    return _RULE.format(
+        name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
+        number=number,
+        prologue=indented(prologue, 4),
+        skip=indented([f"if ({skipped})", "    continue;"] if skipped else [], 12),
+        post_once=indented(posts("j"), 12),
+        pre_each=indented(pre_loads, 16),
+        pre_once=indented(pre_loads, 12),
+        post_each=indented(posts("i"), 16),
+        body=indented(inner, 16),
+    )
