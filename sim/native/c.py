@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...compiler.kernels.code import KernelCode
+from ...compiler.kernels.rule_code import RuleCode
 from ...compiler.machine import Machine
 from ..check import signed_range
-from .generate import Number, Outputs, Rare, Reduce, Slot, width_of
+from .c_rules import rule_source
+from .generate import Number, Outputs, Rare, Reduce, RuleOutputs, Slot, width_of
 
 _TEMPLATES = {
     "add": "{0} + {1}",
@@ -328,7 +330,27 @@ class C:
             f"const int64_t half_{k} = INT64_C(1) << (shift_{k} - 1);",
         ]
 
-    def source(self, machine: Machine, kernels: Sequence[str]) -> str:
+    def read_variable(self, kind: str, number: int) -> Number:
+        """Definitions at the head of the loops of a rule."""
+        if kind == "weight":
+            return Number("full", 64)
+        return Number(f"{kind}_{number}", 32)
+
+    def rule(
+        self, number: int, code: RuleCode, body: Sequence[str], outputs: RuleOutputs, bits: int
+    ) -> str:
+        """A function with a loop over the synapses of a row, and one over those of a column."""
+        return rule_source(
+            number,
+            code,
+            [line for slot in outputs.slots for line in self._load(slot)],
+            sum(2 if slot.kind == "scaled" else 1 for slot in outputs.slots),
+            body,
+            outputs,
+            bits,
+        )
+
+    def source(self, machine: Machine, kernels: Sequence[str], rules: Sequence[str]) -> str:
         """Widths, memories, kernels and interpreter in one translation unit."""
         folder = Path(__file__).parent
         lo, hi = (self.constant(end, 64).text for end in signed_range(machine.value_bits))
@@ -340,12 +362,15 @@ class C:
             "",
         ]
         table = ", ".join(f"kernel_{k}" for k in range(len(kernels))) or "0"
+        updates = ", ".join(f"rule_{k}" for k in range(len(rules))) or "0"
         return "\n".join(
             [
                 *head,
                 (folder / "loom.h").read_text(),
                 *kernels,
                 f"static kernel_function *const kernels[] = {{{table}}};",
+                *rules,
+                f"static rule_function *const rules[] = {{{updates}}};",
                 "",
                 (folder / "loom.c").read_text(),
             ]

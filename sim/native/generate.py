@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from ...compiler.kernels.code import REDUCTIONS, KernelCode, Op
+from ...compiler.kernels.code import REDUCTIONS, KernelCode, Op, Port
+from ...compiler.kernels.rule_code import RuleCode, Variable
 from ...compiler.machine import Machine
 from ..check import signed_range
 from .rare import RarePart, rare_part
@@ -101,7 +102,15 @@ class Target(Protocol):
     def kernel(self, number: int, code: KernelCode, body: Sequence[str], outputs: Outputs) -> str:
         """The whole function of a kernel."""
 
-    def source(self, machine: Machine, kernels: Sequence[str]) -> str:
+    def read_variable(self, kind: str, number: int) -> Number:
+        """Of a rule: the full ``weight``, state `number` of the ``synapse``, variable of a side."""
+
+    def rule(
+        self, number: int, code: RuleCode, body: Sequence[str], outputs: RuleOutputs, bits: int
+    ) -> str:
+        """The whole function of a rule; `bits` are those of a residual."""
+
+    def source(self, machine: Machine, kernels: Sequence[str], rules: Sequence[str]) -> str:
         """The whole source."""
 
 
@@ -154,7 +163,16 @@ def width_of(lo: int, hi: int) -> int:
     return 32 if lo >= -(1 << 31) and hi < 1 << 31 else 64
 
 
-def parameter_slots(code: KernelCode) -> tuple[Slot, ...]:
+@dataclass(frozen=True)
+class RuleOutputs:
+    """What the body of a rule leaves behind: the full weight and the synapse's states."""
+
+    slots: tuple[Slot, ...]
+    weight: Number
+    synapses: tuple[Number, ...]
+
+
+def parameter_slots(code: KernelCode | RuleCode) -> tuple[Slot, ...]:
     """The layout of the parameter block of each ``MAP`` of this kernel."""
     slots: list[Slot] = []
     place = 0
@@ -182,13 +200,14 @@ class _Walk:
     """Operations of one kernel, turned into statements one after the other."""
 
     def __init__(
-        self, code: KernelCode, machine: Machine, target: Target, counts: bool = True
+        self, code: KernelCode | RuleCode, machine: Machine, target: Target, counts: bool = True
     ) -> None:
-        self.code = code
+        self.code: Any = code
         self.counts = counts
         self.target = target
         self.slots = {slot.name: slot for slot in parameter_slots(code)}
-        self.state_slot = {port.name: k for k, port in enumerate(code.states)}
+        states = () if isinstance(code, RuleCode) else code.states
+        self.state_slot = {port.name: k for k, port in enumerate(states)}
         self.state_width = 32 if machine.state_bits <= 32 else 64
         self.first_of = {table.name: table.first for table in code.tables}
         self.results: dict[int, Number] = {}
@@ -231,8 +250,10 @@ class _Walk:
 
     def _result(self, number: int, op: Op) -> Number:
         target = self.target
-        name = str(op.args[-1])
+        name = str(op.args[-1]) if op.args else ""
         match op.kind:
+            case "weight" | "synapse" | "pre" | "post":
+                return self._seen(op)
             case "input":
                 return Number(target.read_input(), width_of(self.code.input.lo, self.code.input.hi))
             case "state":
@@ -269,6 +290,19 @@ class _Walk:
                 a, b = (self._text(r, width) for r in op.operands[1:])
                 return Number(target.select(self.condition(op.operands[0]), a, b), width)
         return self._arithmetic(op)
+
+    def _seen(self, op: Op) -> Number:
+        """What a rule sees."""
+        if op.kind == "weight":
+            return self.target.read_variable("weight", 0)
+        groups: dict[str, Sequence[Port | Variable]] = {
+            "synapse": self.code.synapses,
+            "pre": self.code.pre,
+            "post": self.code.post,
+        }
+        names = [one.name for one in groups[op.kind]]
+        found = self.target.read_variable(op.kind, names.index(str(op.args[0])))
+        return Number(found.text, self.state_width if op.kind == "synapse" else found.width)
 
     def _truth(self, number: int, text: str) -> Number:
         """Name a condition, for logical operations; as a number it is made from that name."""
@@ -386,13 +420,32 @@ def _rare(code: KernelCode, machine: Machine, target: Target, walk: _Walk, part:
     )
 
 
-def generate(kernels: Mapping[str, KernelCode], machine: Machine, target: Target) -> str:
-    """The source of an engine for these kernels.
+def generate_rule(code: RuleCode, number: int, machine: Machine, target: Target) -> str:
+    """The function of one rule."""
+    walk = _Walk(code, machine, target)
+    walk.run_all_but(None)
+    outputs = RuleOutputs(
+        slots=tuple(walk.slots.values()),
+        weight=target.cast(walk.results[code.next_weight], 64),
+        synapses=tuple(target.cast(walk.results[n], walk.state_width) for n in code.next_synapses),
+    )
+    return target.rule(number, code, walk.body, outputs, machine.residual_bits)
+
+
+def generate(
+    kernels: Mapping[str, KernelCode],
+    rules: Mapping[str, RuleCode],
+    machine: Machine,
+    target: Target,
+) -> str:
+    """The source of an engine for these kernels and rules.
 
     Parameters
     ----------
     kernels : mapping of name -> KernelCode
         Numbered in the order of their names.
+    rules : mapping of name -> RuleCode
+        Likewise.
     machine : Machine
         Only its value and state widths matter.
     target : Target
@@ -405,4 +458,8 @@ def generate(kernels: Mapping[str, KernelCode], machine: Machine, target: Target
         generate_kernel(kernels[name], number, machine, target)
         for number, name in enumerate(sorted(kernels))
     ]
-    return target.source(machine, functions)
+    rule_functions = [
+        generate_rule(rules[name], number, machine, target)
+        for number, name in enumerate(sorted(rules))
+    ]
+    return target.source(machine, functions, rule_functions)
