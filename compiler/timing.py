@@ -15,6 +15,7 @@ fetched and decoded, and its event count read, in the meantime. The rules:
 * The following handover comes at the earliest in the cycle of the last issue, if that instruction
   clears its accumulators, else ``gap`` later, so that what it adds to has been written.
 * ``MAP`` loads its parameters, issues one neuron per cycle, and writes its states, then its output.
+  If its kernel reduces, a pass over all neurons that writes nothing comes before.
 * An instruction that waits, every ``MAP`` and whatever follows one, is handed over ``drain``
   cycles after the last write before it. So is the end of the phase, in whose handover cycle the
   sequencer is done; it accepts the next start one cycle later.
@@ -157,7 +158,9 @@ class MapTiming:
     """Cycles of the writes of a ``MAP`` with kernel `code`, relative to its handover."""
 
     def __init__(self, code: KernelCode, machine: Machine) -> None:
-        self.depth = pipeline(code, machine).depth
+        stages = pipeline(code, machine)
+        self.depth = stages.depth
+        self.reduced = stages.reduced
         at = latencies(machine)
         self.first_issue = at.map_load + map_extension_words(code)
         self.state = self.first_issue + at.map_input + self.depth
@@ -165,21 +168,30 @@ class MapTiming:
         self.output = self.state + (MAP_EVENT if self.events else at.map_value)
         self._last = MAP_COUNT if self.events else at.map_value
 
+    def first_pass(self, length: int) -> int:
+        """Cycles from the first issue to that of the second pass; 0 without reductions.
+
+        The second pass begins when what the first one's last neuron adds has been reduced.
+        """
+        return length + self.reduced if self.reduced else 0
+
     def state_writes(self, handover: int, length: int) -> np.ndarray:
         """(length,) int64: cycle in which neuron i's states are written (all slots at once)."""
-        return handover + self.state + np.arange(length, dtype=np.int64)
+        first = handover + self.first_pass(length) + self.state
+        return first + np.arange(length, dtype=np.int64)
 
     def output_writes(self, handover: int, length: int) -> np.ndarray:
         """(length,) int64: cycle in which neuron i's value, or its event if any, is written."""
-        return handover + self.output + np.arange(length, dtype=np.int64)
+        first = handover + self.first_pass(length) + self.output
+        return first + np.arange(length, dtype=np.int64)
 
     def count_write(self, handover: int, length: int) -> int:
         """Cycle in which the count of a kernel that emits events is written."""
-        return handover + self.state + length - 1 + MAP_COUNT
+        return handover + self.first_pass(length) + self.state + length - 1 + MAP_COUNT
 
     def last_write(self, handover: Cycles, length: int) -> Cycles:
         """Cycle of the last write of the ``MAP``."""
-        return handover + self.state + length - 1 + self._last
+        return handover + self.first_pass(length) + self.state + length - 1 + self._last
 
 
 def issued_rows(instruction: Mac | Evt, count: Cycles = 0) -> Cycles:

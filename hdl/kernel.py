@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth import Const, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import SHIFT_BITS, Encoding, bits_for, parameter_width, table_words
-from ..compiler.kernels.code import KernelCode, Op, signed_bits
+from ..compiler.kernels.code import REDUCTIONS, KernelCode, Op, signed_bits
 from ..compiler.kernels.pipeline import (
     STATIC,
     WIRES,
@@ -73,6 +73,9 @@ class KernelPipeline(wiring.Component):
     load : bool, in
     load_index, load_word : unsigned, in
         Extension word `load_index` of the ``MAP`` (the first parameter is word 1).
+    begin, reducing, again : bool, in
+        Of a kernel with reductions: a ``MAP`` begins; a neuron enters in the first pass, while
+        `valid` is low; the second pass begins in the next cycle.
     out_valid, out_last : bool, out
         A neuron leaves, `Pipeline.depth` cycles after it entered.
     next_0, next_1, ... : signed(state_bits), out
@@ -119,6 +122,8 @@ class KernelPipeline(wiring.Component):
             members[f"{use.name}_mantissa"] = Out(signed(shape.machine.parameter_bits))
             members[f"{use.name}_shift"] = Out(SHIFT_BITS)
             members[f"{use.name}_y"] = In(signed(use.y_bits))
+        if code.reductions:
+            members |= {"begin": In(1), "reducing": In(1), "again": In(1)}
         for t in code.tables:
             members[f"table_{t.name}"] = Out(signed(signed_bits(t.lo, t.hi)))
         super().__init__(members)
@@ -135,6 +140,10 @@ class KernelPipeline(wiring.Component):
         valid: list[Value] = [self.valid]
         for stage in range(1, max(depth, *self.stages.stages) + 1):
             valid.append(register(m, valid[-1], f"valid_{stage}"))
+        self._reducing: list[Value] = [self.reducing] if code.reductions else []
+        for stage in range(1, self.stages.reduced):
+            self._reducing.append(register(m, self._reducing[-1], f"reducing_{stage}"))
+        self._index: dict[int, Signal] = {}
         flags: list[Value] = []
         for number, op in enumerate(code.ops):
             result = self._result(m, number, op)
@@ -248,7 +257,57 @@ class KernelPipeline(wiring.Component):
             case "table":
                 wait = self.stages.stages[number] - start - memory_latency(machine)
                 return self._table(m, x[0], str(op.args[1]), wait, name)
+        if op.kind in REDUCTIONS:
+            return self._reduction(m, op, x[0], start, name)
         return _combine(op, x)
+
+    def _reduction(self, m: Module, op: Op, x: Value, stage: int, name: str) -> Value:
+        """A register that collects `x` of all neurons in the first pass.
+
+        `x` stands in a register at `stage`.
+        """
+        here = self._reducing[stage]
+        inner = self.code.ops[op.operands[0]]
+        if op.kind in ("any_of", "sum_of"):
+            total = Signal(signed(op.bits), name=f"{name}_total")
+            with m.If(self.begin):
+                m.d.sync += total.eq(0)
+            with m.Elif(here):
+                m.d.sync += total.eq(total | (x != 0) if op.kind == "any_of" else total + x)
+            return total
+        best = Signal(signed(inner.bits), name=f"{name}_best")
+        better = here & (x > best)
+        with m.If(self.begin):
+            m.d.sync += best.eq(inner.lo)
+        with m.Elif(better):
+            m.d.sync += best.eq(x)
+        if op.kind == "max_of":
+            return best
+        place = Signal(self.shape.machine.index_bits, name=f"{name}_place")
+        index = self._neuron(m, stage)
+        with m.If(self.begin):
+            m.d.sync += place.eq(0)
+        with m.Elif(better):
+            m.d.sync += place.eq(index)
+        # At stage 0 of the second pass, out of a register: the comparison is made ahead.
+        following = Signal.like(place, name=f"{name}_following")
+        wins = Signal(name=f"{name}_wins")
+        with m.If(self.again):
+            m.d.sync += [following.eq(1), wins.eq(place == 0)]
+        with m.Elif(self.valid):
+            m.d.sync += [following.eq(following + 1), wins.eq(place == following)]
+        return Cat(wins, Const(0, 1)).as_signed()
+
+    def _neuron(self, m: Module, stage: int) -> Signal:
+        """Index of the neuron that is at `stage` in the first pass."""
+        if stage not in self._index:
+            index = Signal(self.shape.machine.index_bits, name=f"index_{stage}")
+            with m.If(self.begin):
+                m.d.sync += index.eq(0)
+            with m.Elif(self._reducing[stage]):
+                m.d.sync += index.eq(index + 1)
+            self._index[stage] = index
+        return self._index[stage]
 
     def _table(self, m: Module, argument: Value, table: str, wait: int, name: str) -> Value:
         """A table's entry; each ``table`` operation has its own copy of the table.

@@ -3,6 +3,8 @@
 ``map_input`` cycles (`Latencies`) after its issue a neuron's input has been read, scaled and
 limited, and enters the kernel together with its states. The kernel's depth later the next states
 are written; one cycle later an event, or ``map_value`` later a value.
+
+If the kernel reduces, all neurons are issued twice; in the first pass nothing is written.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import Encoding, bits_for, memories
 from ..compiler.kernels.code import signed_bits
-from ..compiler.kernels.pipeline import LANE_STEPS, memory_latency, stages_of
+from ..compiler.kernels.pipeline import LANE_STEPS, memory_latency, pipeline, stages_of
 from ..compiler.machine import Machine
 from ..compiler.shape import SATURATION_BITS, Shape
 from ..compiler.timing import MAP_COUNT, MAP_EVENT, latencies
@@ -65,6 +67,8 @@ class Mapper(wiring.Component):
         self.encoding = Encoding(shape)
         self.slots = shape.slots
         machine = shape.machine
+        reduced = {n: pipeline(code, machine).reduced for n, code in enumerate(shape.kernels)}
+        self._reducing_kernels = {n: cycles for n, cycles in reduced.items() if cycles}
         count_bits = bits_for(shape.event_words + 1)
         members = {
             "host": In(HostBus(shape)),
@@ -122,8 +126,11 @@ class Mapper(wiring.Component):
             scale_in.high.eq(_choose(kernel, [Const(p.hi, signed(in_bits)) for p in inputs])),
         ]
         at = latencies(machine)
-        enters = delay(m, valid, at.map_input, "enters")
-        enters_last = delay(m, last, at.map_input, "enters_last")
+        enters = delay(m, valid & ~self._first, at.map_input, "enters")
+        enters_last = delay(m, last & ~self._first, at.map_input, "enters_last")
+        if self._reducing_kernels:
+            reducing = delay(m, valid & self._first, at.map_input, "enters_reducing")
+            enters_again = self._second(m, at.map_input, "enters_again")
         reads_state = delay(m, valid, at.map_input - at.memory, "reads_state")
 
         pipelines = []
@@ -140,25 +147,51 @@ class Mapper(wiring.Component):
                 p.load_word.eq(self.load_word),
                 *pass_on(self.host, p.host),
             ]
+            if code.reductions:
+                m.d.comb += [
+                    p.begin.eq(self.go),
+                    p.reducing.eq(reducing & (kernel == number)),
+                    p.again.eq(enters_again),
+                ]
             for t in code.tables:
                 data = getattr(p, f"table_{t.name}")
                 m.d.comb += self.memory_q[f"{code.name}.{t.name}"].eq(data)
 
         self._scalers(m, pipelines)
-        self._states(m, pipelines, reads_state)
+        reads_again = self._second(m, at.map_input - at.memory, "reads_again")
+        self._states(m, pipelines, reads_state, reads_again)
         limits = self._outputs(m, pipelines)
         limits.append(scale_in.limited & enters)
         self._saturations(m, [*limits, *(p.saturations for p in pipelines)])
         return m
 
     def _issue(self, m: Module) -> tuple[Value, Value]:
-        """One neuron per cycle: addresses of accumulator words; (valid, last)."""
+        """One neuron per cycle: addresses of accumulator words; (valid, last).
+
+        In the first of two passes `_first` is high; `_again` begins the second one, `reduced`
+        cycles (`Pipeline`) after the last issue of the first.
+        """
         lane_bits = self.shape.machine.lanes.bit_length() - 1
         running = Signal()
         last = Signal()
         left = Signal.like(self.fields.length)
         position = Signal(len(self.address) + lane_bits)
-        with m.If(self.go):
+        self._first: Value = Const(0, 1)
+        self._again: Value = Const(0, 1)
+        if self._reducing_kernels:
+            self._first, self._again = Signal(name="first_pass"), Signal(name="second_pass_begins")
+            after: list[Value] = [running & last & self._first]
+            for n in range(max(self._reducing_kernels.values())):
+                after.append(register(m, after[-1], f"first_pass_done_{n + 1}"))
+            runs = {number: self.fields.kernel == number for number in self._reducing_kernels}
+            for number, cycles in self._reducing_kernels.items():
+                with m.If(runs[number] & after[cycles]):
+                    m.d.comb += self._again.eq(1)
+            with m.If(self.go):
+                m.d.sync += self._first.eq(Cat(*runs.values()).any())
+            with m.Elif(self._again):
+                m.d.sync += self._first.eq(0)
+        with m.If(self.go | self._again):
             m.d.sync += [
                 running.eq(1),
                 left.eq(self.fields.length - 1),
@@ -175,6 +208,10 @@ class Mapper(wiring.Component):
         m.d.comb += [self.reads.eq(running), self.address.eq(position[lane_bits:])]
         return running, running & last
 
+    def _second(self, m: Module, cycles: int, name: str) -> Value:
+        """The beginning of the second pass, some cycles later."""
+        return delay(m, self._again, cycles, name) if self._reducing_kernels else self._again
+
     def _lane(self, m: Module, valid: Value) -> Value:
         """The element of the lane whose turn it is; idle, of the lane that the host wants."""
         machine = self.shape.machine
@@ -184,7 +221,8 @@ class Mapper(wiring.Component):
             return self.element
         turn = Signal(lane_bits)
         word_here = delay(m, valid, memory_latency(machine), "word_here")
-        with m.If(self.begin):
+        again = self._second(m, memory_latency(machine), "word_again")
+        with m.If(self.begin | again):
             m.d.sync += turn.eq(0)
         with m.Elif(word_here):
             m.d.sync += turn.eq(turn + 1)
@@ -211,7 +249,9 @@ class Mapper(wiring.Component):
                 m.d.sync += held.eq(self.load_word[f.start : f.start + f.width])
             setattr(self, name, held)
 
-    def _states(self, m: Module, pipelines: list[KernelPipeline], reads: Value) -> None:
+    def _states(
+        self, m: Module, pipelines: list[KernelPipeline], reads: Value, again: Value
+    ) -> None:
         """State memories: read ahead of the kernel's input, written behind its outputs."""
         host = self.host
         state_bits = self.shape.machine.state_bits
@@ -224,7 +264,9 @@ class Mapper(wiring.Component):
         with m.If(self.go):
             m.d.sync += [read_address.eq(self.fields.state), write_address.eq(self.fields.state)]
         with m.Else():
-            with m.If(reads):
+            with m.If(again):
+                m.d.sync += read_address.eq(self.fields.state)
+            with m.Elif(reads):
                 m.d.sync += read_address.eq(read_address + 1)
             with m.If(leaves):
                 m.d.sync += write_address.eq(write_address + 1)

@@ -7,6 +7,9 @@ Operands that are ready earlier are delayed by the hardware generator, so the pi
 by construction. All outputs (next states and
 the emitted value) are delayed to the same stage, the pipeline's depth.
 
+A kernel with reductions passes the pipeline twice. In the first pass each reduction takes its
+operand out of a register, one neuron per cycle; in the second its result is at hand at stage 0.
+
 The same numbers serve the hardware generator and the cycle model, so that neither can drift.
 """
 
@@ -15,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..machine import Machine
-from .code import KernelCode, Op
+from .code import REDUCTIONS, KernelCode, Op
 
 MULTIPLIER_STEPS = 3
 """Input, pipeline and output register of a hardware multiplier; a slow clock needs no pipeline."""
@@ -44,8 +47,9 @@ UNITS = frozenset({"mul", "scale", "divide"})
 SOURCES = frozenset("input state param const weight synapse pre post".split())
 """Operations without operands: at hand at stage 0."""
 
-STATIC = frozenset({"param", "const"})
-"""Sources that do not change while a ``MAP`` runs: at hand at every stage, never delayed."""
+STATIC = frozenset("param const any_of sum_of max_of".split())
+"""What does not change while a ``MAP`` runs, or in its second pass: at hand at every stage, never
+delayed."""
 
 
 def multiplier_bits(machine: Machine) -> int:
@@ -113,12 +117,15 @@ class Pipeline:
         For each operation, the stage in which it takes its operands.
     depth : int
         Stage at which registers hold all outputs of the kernel; at least 1.
+    reduced : int
+        Cycles from a neuron's entry, in the first pass, until all reductions hold it; 0 without.
     """
 
     stages: tuple[int, ...]
     steps: tuple[int, ...]
     starts: tuple[int, ...]
     depth: int
+    reduced: int = 0
 
 
 def pipeline(code: KernelCode, machine: Machine) -> Pipeline:
@@ -128,6 +135,10 @@ def pipeline(code: KernelCode, machine: Machine) -> Pipeline:
     starts: list[int] = []
     for op in code.ops:
         stage, steps = max((at[i] for i in op.operands), default=(0, 0))
+        if op.kind in REDUCTIONS:
+            starts.append(stage + (steps > 0))
+            at.append((0, 0))
+            continue
         if op.kind not in SOURCES | WIRES:
             if steps == most:
                 stage, steps = stage + 1, 0
@@ -148,4 +159,5 @@ def pipeline(code: KernelCode, machine: Machine) -> Pipeline:
         tuple(steps for _, steps in at),
         tuple(starts),
         max(1, depth),
+        max((starts[n] + 1 for n in code.reductions), default=0),
     )
