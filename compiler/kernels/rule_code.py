@@ -72,7 +72,8 @@ class RuleCode:
         Result numbers of the new states, within their ranges.
     gate : str
         One of `GATES`: without which spikes nothing changes. ``"pre"``: nothing changes for a pre
-        neuron that did not fire; ``"either"``: nothing changes if neither neuron fired.
+        neuron that did not fire; ``"either"``: nothing changes if neither neuron fired. Nothing is
+        limited then either: a ``sat`` stands behind all else.
     """
 
     name: str
