@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from .passes.allocate import Allocator
 from .passes.describe import describe_formats, describe_graph, describe_schedule, format_notes
 from .passes.fold import fold
 from .passes.group import group
-from .passes.learned import isolate
+from .passes.learned import isolate, learned_edges
 from .passes.quantise import NodeFormat, quantise
 from .passes.route import route
 from .passes.schedule import Schedule, schedule
@@ -121,4 +121,19 @@ def widened(graph: Graph, limits: dict[str, float]) -> Graph:
         if name in copy.nx and hasattr(copy[name], "limit"):
             node: Any = copy[name]
             node.limit = float(np.abs(limit))
+    return copy
+
+
+def with_weight_limits(graph: Graph, limits: dict[str, float]) -> Graph:
+    """A copy of `graph` with other limits of learned weights.
+
+    Parameters
+    ----------
+    limits : dict of projection name -> float
+        Largest magnitude of a weight, in the user's unit.
+    """
+    copy = graph.copy()
+    for _, _, edge, learned in learned_edges(copy):
+        if learned.name in limits:
+            edge.plasticity = replace(learned, limit=abs(limits[learned.name]))
     return copy

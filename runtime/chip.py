@@ -6,18 +6,31 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..compiler.compile import widened
+from ..compiler.compile import widened, with_weight_limits
 from ..compiler.errors import InputError
 from ..compiler.graph import Graph
 from ..compiler.instructions import Map
 from ..compiler.program import Program
+from ..compiler.projections import (
+    full_weights,
+    put_synapse_states,
+    put_weights,
+    synapse_states,
+)
 from ..sim.engine import Engine
 
 logger = logging.getLogger(__name__)
+
+STEPS_BETWEEN_LOOKS = 100
+"""So often it is looked whether learned weights near the end of their range."""
+
+LEARNED = ("weight", "residual", "synapse")
+"""Memories that learning changes."""
 
 FEWEST_STEPS_HELD = 8
 """Inputs that change less often than once in so many steps are written when they change."""
@@ -54,6 +67,12 @@ class Chip(Protocol):
     def saturations(self) -> dict[str, int]:
         """How often each population was limited by its format since the last reset."""
 
+    def learned(self, projection: str, state: str = "") -> np.ndarray:
+        """Learned weights, or a state of the synapses, (targets, sources) float64."""
+
+    def learning(self, on: bool) -> None:
+        """Let the chip's rules learn from now on, or not."""
+
     def snapshot(self) -> Any:
         """The state between two steps, to be pickled."""
 
@@ -86,6 +105,8 @@ class ProgramChip:
         self._counted: Counter[str] = Counter()
         self._step_start: dict[str, np.ndarray] | None = None
         self._next_phase = 0
+        self._learns = True
+        self._unchecked = 0
         self._load(compile(graph))
 
     def _load(self, program: Program) -> None:
@@ -96,6 +117,7 @@ class ProgramChip:
         self._limit = {n: largest * 2.0**-p.fraction for n, p in program.inputs.items()}
         self._scale = {n: 2.0**p.fraction for n, p in program.inputs.items()}
         self._unit = {n: p.unit for n, p in program.outputs.items()}
+        self.engine.learning(self._learns)
         self._late = any(p.phase > 0 for p in program.inputs.values())
         self._written: dict[str, np.ndarray] = {}
         self._values: dict[str, np.ndarray] = {}
@@ -144,6 +166,8 @@ class ProgramChip:
             self._step_start = self._memories()
         self.engine.step(phase)
         self._next_phase = (phase + 1) % self.phases
+        if self._next_phase == 0:
+            self._give_weights_room(1)
 
     def read(self, name: str) -> np.ndarray:
         """Read an observation, (size,) float64."""
@@ -165,7 +189,9 @@ class ProgramChip:
             found = self.engine.run(steps, integers, list(record))
             self._written.update({name: values[-1] for name, values in integers.items()})
         self._values.update({name: values[-1] for name, values in inputs.items()})
-        return {name: values * self._unit[name] for name, values in found.items()}
+        units = self._unit
+        self._give_weights_room(steps)
+        return {name: values * units[name] for name, values in found.items()}
 
     def _run_held(
         self, steps: int, changes: np.ndarray, inputs: Mapping[str, np.ndarray], record: list[str]
@@ -206,6 +232,59 @@ class ProgramChip:
         self.reset()
         self._adopt(*snapshot)
 
+    # -- learning ----------------------------------------------------------------------------
+
+    def learned(self, projection: str, state: str = "") -> np.ndarray:
+        """Learned weights, or a state of the synapses, (targets, sources) float64."""
+        info = self.program.projections[projection]
+        memory = self.engine.memory
+        if not state:
+            full = full_weights(self.program, projection, memory("weight"), memory("residual"))
+            return full * info.unit
+        slot = [s.name for s in self.program.rules[info.rule].synapses].index(state)
+        states = synapse_states(self.program, projection, slot, memory("synapse"))
+        return states * info.synapse_units[slot]
+
+    def learning(self, on: bool) -> None:
+        """Let the chip's rules learn from now on, or not."""
+        self._learns = on
+        self.engine.learning(on)
+
+    def learned_program(self) -> Program:
+        """The Program with the weights and synapse states of now as its initial ones."""
+        memories = {name: self.engine.memory(name) for name in LEARNED}
+        return replace(
+            self.program,
+            weight=memories["weight"].astype(np.int32),
+            residual=memories["residual"].astype(np.int32),
+            synapse=memories["synapse"],
+        )
+
+    def _give_weights_room(self, steps: int) -> None:
+        """Lower the Graph anew, from time to time, for weights that near the end of their range."""
+        self._unchecked += steps
+        if self._unchecked < STEPS_BETWEEN_LOOKS or not self._learns:
+            return
+        self._unchecked = 0
+        free = [n for n, p in self.program.projections.items() if self._is_free(p.rule)]
+        if not free:
+            return
+        weight = self.engine.memory("weight")
+        largest = 1 << (self.program.machine.weight_bits - 1)
+        tight = {}
+        for name in free:
+            p = self.program.projections[name]
+            reach = int(np.abs(weight[p.weights : p.weights + p.rows * p.words]).max(initial=0))
+            if reach > largest // 2:
+                tight[name] = largest * p.unit * 2.0**self.program.machine.residual_bits * 4
+        if tight:
+            for name, limit in tight.items():
+                logger.warning("%s: weights near their limit, compiled again for %.4g", name, limit)
+            self._adapt(with_weight_limits(self.graph, tight))
+
+    def _is_free(self, rule: str) -> bool:
+        return self.program.rules[rule].weight.fraction is None
+
     # -- carrying a running state over to other formats --------------------------------------
 
     def _widen(self, needed: dict[str, float]) -> None:
@@ -224,7 +303,11 @@ class ProgramChip:
                 self._limit[name],
                 limit,
             )
-        self.graph = widened(self.graph, limits)
+        self._adapt(widened(self.graph, limits))
+
+    def _adapt(self, graph: Graph) -> None:
+        """Go on from where the engine is with another version of the Graph."""
+        self.graph = graph
         old, values = self.program, self._values
         memories = self._step_start if self._next_phase else self._memories()
         assert memories is not None
@@ -237,8 +320,11 @@ class ProgramChip:
             self.engine.step(phase)
 
     def _memories(self) -> dict[str, np.ndarray]:
-        """What lasts from step to step: copies of the memories ``value`` and ``state``."""
-        return {name: self.engine.memory(name) for name in ("value", "state")}
+        """What lasts from step to step: copies of some memories."""
+        names = ("value", "state")
+        if self.program.projections:
+            names += LEARNED
+        return {name: self.engine.memory(name) for name in names}
 
     def _adopt(self, program: Program, memories: dict[str, np.ndarray]) -> None:
         """Take over the states and values of `program`, another one of the same Graph."""
@@ -268,6 +354,22 @@ class ProgramChip:
                 )
         self.engine.load_memory("value", value)
         self.engine.load_memory("state", state)
+        if self.program.projections:
+            self._adopt_weights(program, memories)
+
+    def _adopt_weights(self, program: Program, memories: dict[str, np.ndarray]) -> None:
+        """Take over what `program`, another one of the same Graph, has learned."""
+        mine = {name: self.engine.memory(name) for name in LEARNED}
+        for name, now in self.program.projections.items():
+            was = program.projections[name]
+            full = full_weights(program, name, memories["weight"], memories["residual"])
+            full = np.rint(full * (was.unit / now.unit)).astype(np.int64)
+            put_weights(self.program, name, full, mine["weight"], mine["residual"])
+            for slot in range(len(now.synapse_units)):
+                states = synapse_states(program, name, slot, memories["synapse"])
+                put_synapse_states(self.program, name, slot, states, mine["synapse"])
+        for name, content in mine.items():
+            self.engine.load_memory(name, content)
 
 
 def _changes(inputs: Mapping[str, np.ndarray], steps: int) -> np.ndarray:

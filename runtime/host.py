@@ -53,6 +53,9 @@ class Host:
     record_block : callable
         ``record_block(first, found)`` stores the samples of a block of steps, numbered from
         `first` on; `found` maps base signals to their values, (steps, size) float64.
+    next_look : callable
+        ``next_look(step)``: in how many steps from number `step` on a probe samples what the chip
+        learns; 0 if in this one.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Host:
         steps: dict[Operator, Step],
         record: Step,
         record_block: Callable[[int, dict[Any, np.ndarray]], None],
+        next_look: Callable[[int], int] = lambda step: BLOCK,
     ) -> None:
         self.conversion = conversion
         self.plan = conversion.plan
@@ -70,6 +74,9 @@ class Host:
         self.steps = steps
         self._record = record
         self._record_block = record_block
+        self._next_look = next_look
+        placement = conversion.placement
+        self._looks = {b: n for b, n in self.plan.learned.items() if b in placement.probed}
         self._clock = [op for op in conversion.order if isinstance(op, TimeUpdate)]
         self._static = self._find_static()
         self._flat: dict[Any, np.ndarray] = {}
@@ -146,6 +153,8 @@ class Host:
         if self._ready is not None:
             self._run_block(1)
             return
+        if self._looks:
+            self._look(self._step_number() + 1)
         old = np.seterr(invalid="raise", divide="ignore")
         try:
             for function in self._lockstep:
@@ -153,6 +162,22 @@ class Host:
         finally:
             np.seterr(**old)
         self._record()
+
+    # -- learning ----------------------------------------------------------------------------
+
+    def _look(self, step: int) -> int:
+        """Read what the chip has learned, if step number `step` is sampled; steps to the next."""
+        ahead = self._next_look(step)
+        if ahead:
+            return ahead
+        assert self.chip is not None
+        for base, (projection, state) in self._looks.items():
+            self.signals[base][...] = self.chip.learned(projection, state)
+        return 1 + self._next_look(step + 1)
+
+    def _step_number(self) -> int:
+        """Steps done so far."""
+        return int(self.signals[self.conversion.placement.model.step].item())
 
     # -- ahead -------------------------------------------------------------------------------
 
@@ -239,8 +264,9 @@ class Host:
 
     def _run_block(self, steps: int) -> int:
         """Run at most so many steps, all the way; return how many."""
-        model = self.conversion.placement.model
-        first = int(self.signals[model.step].item()) + 1
+        first = self._step_number() + 1
+        if self._looks:
+            steps = min(steps, self._look(first))
         start = {base: self.signals[base].reshape(-1).copy() for base in self._bridge}
         if self._ready is None:
             self._ready = self._run_front(first, steps)

@@ -10,6 +10,8 @@ from typing import Any
 import nengo
 import numpy as np
 from nengo.builder import Model
+from nengo.builder.learning_rules import SimRLS
+from nengo.builder.operator import Operator
 from nengo.builder.signal import SignalDict
 from nengo.cache import get_default_decoder_cache
 from nengo.exceptions import SimulatorClosed
@@ -17,7 +19,9 @@ from nengo.utils.numpy import maxint
 from nengo.utils.progress import Progress, ProgressTracker
 
 from ..compiler.compile import lower
+from ..compiler.errors import InputError
 from ..compiler.frontends.nengo import convert
+from ..compiler.frontends.nengo.learning import RULES
 from ..compiler.frontends.nengo.linear import elements
 from ..compiler.graph import Graph
 from ..compiler.machine import Machine
@@ -28,6 +32,9 @@ from .host import Host
 from .probes import Samples, SimulationData
 from .ranges import with_ranges
 from .workshare import WorkShare, share_work
+
+HOST_RULES = {*RULES, SimRLS}
+"""Operators whose steps learn."""
 
 
 class SaturationWarning(UserWarning):
@@ -89,6 +96,7 @@ class Simulator(nengo.Simulator):
         self.closed = True  # if the constructor raises
         self.progress_bar = progress_bar
         self.optimize = optimize
+        self._learning = True
         self._options: dict[str, Any] = {
             "engine": engine,
             "machine": machine,
@@ -165,7 +173,13 @@ class Simulator(nengo.Simulator):
             self.chip.reset()
         self._warned: dict[str, int] = {}
         self._host = Host(
-            self._conversion, self.chip, self.signals, steps, self._probe, self._probe_block
+            self._conversion,
+            self.chip,
+            self.signals,
+            self._learning_steps(steps),
+            self._probe,
+            self._probe_block,
+            self._next_look,
         )
         self._probe_places = self._find_probe_places()
         self.clear_probes()
@@ -209,6 +223,124 @@ class Simulator(nengo.Simulator):
         name = members[0][0] if members else population
         kernel = getattr(graph[name], "kernel", None) if name in graph.nx else None
         return kernel is None or kernel.saturation_matters()
+
+    # -- learning ----------------------------------------------------------------------------
+
+    @property
+    def learning(self) -> bool:
+        """Whether learning rules change their weights; may be set at any time between steps."""
+        return self._learning
+
+    @learning.setter
+    def learning(self, on: bool) -> None:
+        self._learning = bool(on)
+        if self.chip is not None:
+            self.chip.learning(self._learning)
+
+    def freeze(self) -> None:
+        """Stop learning: the same as ``learning = False``."""
+        self.learning = False
+
+    def learned(self, connection: nengo.Connection) -> np.ndarray:
+        """What a connection has learned so far.
+
+        Parameters
+        ----------
+        connection : nengo.Connection
+            With a learning rule.
+
+        Returns
+        -------
+        ndarray
+            Its weights or decoders (size_out, pre neurons), or, where the rule modifies encoders,
+            the scaled encoders (neurons, dimensions) of the ensemble behind it.
+
+        Raises
+        ------
+        InputError
+            The connection does not learn.
+        """
+        rules = connection.learning_rule
+        if rules is None:
+            raise InputError(f"{connection}: it has no learning rule")
+        rule = next(iter(rules.values()), None) if isinstance(rules, dict) else rules
+        rule = rule[0] if isinstance(rule, list) else rule
+        if rule.modifies == "encoders":
+            signal = self.model.sig[_ensemble(connection.post_obj)]["encoders"]
+        else:
+            signal = self.model.sig[connection]["weights"]
+        place = self._conversion.plan.learned.get(signal)
+        if place is None or self.chip is None:
+            return np.array(self.signals[signal])
+        return self.chip.learned(*place)
+
+    def keep_learned(self, network: nengo.Network) -> None:
+        """Write what was learned into the network that was simulated, in place of its own weights.
+
+        Connections between neurons get the weights as their transform, decoded ones a solver that
+        holds the decoders; where encoders were learned, the ensemble gets them. Rules stay: the
+        network goes on learning from there, or not if they are removed.
+
+        Parameters
+        ----------
+        network : nengo.Network
+        """
+        for connection in network.all_connections:
+            rule = connection.learning_rule
+            if rule is None:
+                continue
+            found = self.learned(connection)
+            if getattr(rule, "modifies", None) == "encoders":
+                ensemble = _ensemble(connection.post_obj)
+                built = self.data[ensemble]
+                ensemble.encoders = found / (built.gain / ensemble.radius)[:, None]
+                ensemble.normalize_encoders = False
+                ensemble.gain, ensemble.bias = built.gain, built.bias
+            elif isinstance(connection.pre_obj, nengo.ensemble.Neurons):
+                connection.transform = found
+            else:
+                full = connection.solver.weights
+                connection.solver = nengo.solvers.NoSolver(found.T, weights=full)
+                if not full:
+                    connection.transform = None
+
+    def learned_program(self) -> Program:
+        """A copy of the Program that begins with what was learned so far.
+
+        Raises
+        ------
+        InputError
+            Nothing runs on the chip.
+        """
+        if not isinstance(self.chip, ProgramChip):
+            raise InputError("nothing of the network runs on the chip: there is no Program")
+        return self.chip.learned_program()
+
+    def _learning_steps(self, steps: dict[Operator, Any]) -> dict[Operator, Any]:
+        """The operators' steps, with those of rules on the host obeying `learning`."""
+        found = dict(steps)
+        for op, step in steps.items():
+            if type(op) in HOST_RULES:
+                found[op] = self._gated(step, self.signals[op.delta])
+        return found
+
+    def _gated(self, step: Any, delta: np.ndarray) -> Any:
+        def learn() -> None:
+            if self._learning:
+                step()
+            else:
+                delta[...] = 0
+
+        return learn
+
+    def _next_look(self, step: int) -> int:
+        """In how many steps from number `step` on something learned is sampled."""
+        learned = self._conversion.plan.learned
+        probes = [p for p in self.model.probes if self.model.sig[p]["in"].base in learned]
+        ahead = 0
+        while not any(_sampled(p, step + ahead, self.dt) for p in probes):
+            ahead += 1
+        return ahead
 
     # -- probes ------------------------------------------------------------------------------
 
@@ -276,6 +408,15 @@ class Simulator(nengo.Simulator):
         self._probe_step_time()
         if state["closed"]:
             self.close()
+
+
+def _sampled(probe: nengo.Probe, step: int, dt: float) -> bool:
+    """Whether a probe takes a sample at the end of a step."""
+    return probe.sample_every is None or step % (probe.sample_every / dt) < 1
+
+
+def _ensemble(post: Any) -> nengo.Ensemble:
+    return getattr(post, "ensemble", post)
 
 
 def _frames_to_user() -> int:

@@ -304,6 +304,9 @@ class Builder:
             name = self.names.unique(
                 self.names.of_signal(learned.op.delta.base).removesuffix(".delta")
             )
+            self.plan.learned[learned.weights] = name, ""
+            for state, signal in learned.watched.states.items():
+                self.plan.learned[signal] = name, state
             places = {}
             for variable, place in learned.sources.items():
                 if isinstance(place, Fused):

@@ -72,10 +72,14 @@ class HostPlan:
     before : dict of Action -> list of Action
         What must be done before each action, within the host. That a reception follows the
         sendings that it depends on inside the chip is the phases' business.
+    learned : dict of Signal -> (projection, state)
+        What the chip learns: the weights (state ``""``), and states of the synapses. The host sees
+        them as they are before a step.
     """
 
     actions: list[Action] = field(default_factory=list)
     before: dict[Action, list[Action]] = field(default_factory=dict)
+    learned: dict[Any, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[Run]:
