@@ -58,13 +58,15 @@ class State:
 
     `unit` is ``"step"`` for a time: the equations see it in time steps, users in seconds. In a
     homogeneous kernel a `narrow` state keeps only as many bits as a value has
-    (`Machine.value_bits`), which is what learning rules can see.
+    (`Machine.value_bits`), which is what learning rules can see. It begins at `initial`, in the
+    user's unit: a number, or (low, high) for numbers drawn uniformly between them.
     """
 
     range: tuple[float, float] = (-1.0, 1.0)
     fraction: int | None = None
     unit: str = ""
     narrow: bool = False
+    initial: float | tuple[float, float] = 0.0
 
 
 class Kernel(Parametrised):

@@ -5,6 +5,7 @@ its pipeline's length beside its neurons, and each decoder of one dimension fill
 sixteen. Populations are joined where that makes nothing worse:
 
 - nothing of the same step leads from one to another, so that one ``MAP`` can serve all;
+- no kernel reduces over its population;
 - neurons that emit events write into the same accumulator words of the same targets, so that the
   events of all can be multiplied with one row of weights each, as before;
 - filters have similar limits, neurons similar weights, so that one scale suits all.
@@ -45,6 +46,8 @@ def group(graph: Graph, machine: Machine) -> Graph:
         if not isinstance(node, Population) or node.name in learning:
             continue
         kernel = node.kernel
+        if kernel.code(machine).reductions:
+            continue  # it would be reduced over all of them
         key: tuple[Any, ...] = (
             type(kernel),
             tuple(kernel.values.items()),

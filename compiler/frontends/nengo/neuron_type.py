@@ -6,18 +6,34 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from nengo.dists import Choice, Distribution
+from nengo.builder import Builder, Model
+from nengo.builder.neurons import SimNeurons, build_neurons
+from nengo.dists import Choice, Distribution, Uniform
 from nengo.neurons import NeuronType, settled_firingrate
 from nengo.params import NumberParam
 
 from ...errors import KernelError
 from ...kernels.kernel import Kernel, Parameter, State
+from ...machine import Machine
 from .kernels import NEURONS
 
 CURRENTS = 512
 """Currents at which spikes are counted, at most."""
 
+TIME_STEP = 0.001
+"""Seconds; of the runs in which rates are found."""
+
+SETTLE_TIME = 0.2
+RUN_TIME = 1.0
+
 _TAKEN = ("amplitude", "initial_state", "state", "output", "J", "dt")
+
+
+class SimPopulation(SimNeurons):
+    """`SimNeurons` of a kernel that reduces over its population.
+
+    Being of another type, it is not joined with others by Nengo's optimiser.
+    """
 
 
 class KernelNeurons(NeuronType):
@@ -33,6 +49,7 @@ class KernelNeurons(NeuronType):
     """
 
     kernel_class: ClassVar[type[Kernel]]
+    reduces: ClassVar[bool] = False
     state: ClassVar[dict[str, Distribution]] = {}
 
     amplitude = NumberParam("amplitude", low=0, low_open=True)
@@ -62,21 +79,47 @@ class KernelNeurons(NeuronType):
             state[name][...] = values
 
     def rates(self, x: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """Rates at the inputs `x`: of spiking neurons counted in a run, of others one step.
+        """Rates at the inputs `x`: by the kernel's own formula, or counted in a run.
 
-        Neurons of one type differ in their currents alone, so where there are many currents only
-        some are run, as densely as they lie, and the others interpolated.
+        A kernel may define ``rates(self, current)``, in Hz (or in units of its output). Where it
+        does not, neurons with states are run for a second, others for one step, each neuron as a
+        population of its own. Neurons of one type differ in their currents alone, so where there
+        are many currents only some are run, as densely as they lie, and the others interpolated.
         """
-        if not self.spiking:
-            return super().rates(x, gain, bias)
         current = self.current(x, gain, bias)
+        formula = getattr(self.kernel(), "rates", None)
+        if formula is not None:
+            return self.amplitude * np.asarray(formula(current), dtype=float)
+        if not self.state:
+            output = np.zeros((*current.shape, 1))
+            self.step(TIME_STEP, current[..., np.newaxis], output)
+            return output[..., 0]
         run = np.unique(current)
         if len(run) > CURRENTS:
             run = np.unique(np.quantile(run, np.linspace(0, 1, CURRENTS)))
-        start = {name: np.full(run.shape, _middle(dist)) for name, dist in self.state.items()}
-        start["output"] = np.zeros(run.shape)
-        counted = settled_firingrate(self.step, run, start, settle_time=0.2, sim_time=1.0)
-        return np.interp(current, run, counted)
+        alone = run[:, np.newaxis]
+        start = {name: np.full(alone.shape, _middle(dist)) for name, dist in self.state.items()}
+        start["output"] = np.zeros(alone.shape)
+        counted = settled_firingrate(self.step, alone, start, TIME_STEP, SETTLE_TIME, RUN_TIME)
+        return np.interp(current, run, counted[:, 0])
+
+
+@Builder.register(KernelNeurons)
+def build_kernel_neurons(
+    model: Model, neuron_type: KernelNeurons, neurons: Any, *signals: Any, **named: Any
+) -> None:
+    """Add the operator of a kernel's neurons: one that stays alone if the kernel reduces."""
+    build_neurons(model, neuron_type, neurons, *signals, **named)
+    if neuron_type.reduces:
+        op = model.operators.pop()
+        state = {**op.state, **op.state_extra}
+        model.add_op(SimPopulation(op.neurons, op.J, op.output, state, op.tag))
+
+
+def _distribution(state: State) -> Distribution:
+    if isinstance(state.initial, tuple):
+        return Uniform(*state.initial)
+    return Choice([state.initial])
 
 
 def _middle(distribution: Distribution) -> float:
@@ -102,7 +145,7 @@ def neuron_type(
     kernel : type
         A class of `Kernel`.
     initial : mapping of state name -> nengo Distribution, optional
-        Where states begin; at 0 where nothing is said.
+        Where states begin; as `State` declares it where nothing is said.
 
     Returns
     -------
@@ -112,14 +155,15 @@ def neuron_type(
     Raises
     ------
     KernelError
-        If a name is none of the kernel's states, or one that Nengo needs itself.
+        If a name is none of the kernel's states, or one that Nengo needs itself; if the equations
+        cannot be traced.
     """
     states = kernel.declared(State)
     for name in initial or {}:
         if name not in states:
             raise KernelError(f"kernel {kernel.__name__} has no state {name!r}")
     for name in (*states, *kernel.declared(Parameter)):
-        if name in _TAKEN:
+        if name in _TAKEN or name not in states and hasattr(KernelNeurons, name):
             raise KernelError(f"kernel {kernel.__name__}: Nengo uses {name!r} itself, rename it")
     spiking = kernel.emits == "events"
     attributes: dict[str, Any] = {name: NumberParam(name) for name in kernel.declared(Parameter)}
@@ -131,7 +175,8 @@ def neuron_type(
             "__doc__": kernel.__doc__,
             "__module__": kernel.__module__,
             "kernel_class": kernel,
-            "state": {name: (initial or {}).get(name, Choice([0])) for name in states},
+            "state": {n: (initial or {}).get(n) or _distribution(s) for n, s in states.items()},
+            "reduces": bool(kernel.code(Machine()).reductions),
             "spiking": spiking,
             "negative": not spiking,
         },
