@@ -70,9 +70,9 @@ def reduce(kind: str, a: np.ndarray) -> np.ndarray:
         case "any_of":
             return np.any(a != 0).astype(np.int64)
         case "sum_of":
-            return np.sum(a)
+            return np.asarray(np.sum(a))
         case "max_of":
-            return np.max(a)
+            return np.asarray(np.max(a))
     return (np.arange(len(a)) == np.argmax(a)).astype(np.int64)  # the first of equals
 
 

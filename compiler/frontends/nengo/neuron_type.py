@@ -163,7 +163,7 @@ def neuron_type(
         if name not in states:
             raise KernelError(f"kernel {kernel.__name__} has no state {name!r}")
     for name in (*states, *kernel.declared(Parameter)):
-        if name in _TAKEN or name not in states and hasattr(KernelNeurons, name):
+        if name in _TAKEN or (name not in states and hasattr(KernelNeurons, name)):
             raise KernelError(f"kernel {kernel.__name__}: Nengo uses {name!r} itself, rename it")
     spiking = kernel.emits == "events"
     attributes: dict[str, Any] = {name: NumberParam(name) for name in kernel.declared(Parameter)}
