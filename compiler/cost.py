@@ -44,13 +44,26 @@ def memory_sizes(program: Program) -> dict[str, MemorySize]:
         "state": MemorySize(states, slots * machine.state_bits),
         "event": MemorySize(program.event_words, event_bits),
         "count": MemorySize(program.event_lists, machine.index_bits + 1),
+        "residual": MemorySize(program.plastic_words, machine.lanes * machine.residual_bits),
+        "synapse": _side_by_side(
+            program.synapse.shape[0], program.plastic_words, machine.lanes * machine.state_bits
+        ),
+        "post": _side_by_side(
+            program.post_memories, program.post_words, machine.lanes * machine.value_bits
+        ),
     }
-    tables = {f"{code.name}.{t.name}": t for code in program.kernels.values() for t in code.tables}
+    codes = [*program.kernels.values(), *program.rules.values()]
+    tables = {f"{code.name}.{t.name}": t for code in codes for t in code.tables}
     for name, content in program.tables.items():
         table = tables[name]
         bits = max(table.hi.bit_length(), (-table.lo).bit_length()) + 1
         sizes[f"table {name}"] = MemorySize(content.size, bits)
     return sizes
+
+
+def _side_by_side(memories: int, words: int, bits: int) -> MemorySize:
+    """Several memories that are addressed as one; nothing if there are none."""
+    return MemorySize(words if memories else 0, memories * bits)
 
 
 @dataclass(frozen=True)

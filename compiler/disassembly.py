@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Iterator
 
 from .cost import memory_sizes, step_cycles
-from .instructions import Evt, Instruction, Mac, Map
+from .instructions import Evt, Instruction, Mac, Map, Upd
 from .kernels.code import KernelCode, Op
+from .kernels.rule_code import RuleCode
 from .memory_map import memory_map
 from .program import InputPort, OutputPort, Program
 
@@ -16,12 +17,14 @@ _SIGNS |= {"and": "and", "or": "or"}
 
 
 def disassemble(program: Program) -> str:
-    """The whole Program as text: machine, phases, populations, kernels and memory map."""
+    """The whole Program as text: machine, phases, populations, code and memory map."""
     parts = [
         _head(program),
         *(_phase(program, number) for number in range(len(program.phases))),
         _populations(program),
+        *([_projections(program)] if program.projections else []),
         *(_kernel(code) for code in program.kernels.values()),
+        *(_rule(code) for code in program.rules.values()),
         _memories(program),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -33,6 +36,7 @@ def _head(program: Program) -> Iterator[str]:
     yield (
         f"for a loom of {m.lanes} lanes: weights {m.weight_bits} bit, values {m.value_bits} bit, "
         f"accumulators {m.accumulator_bits} bit, state {m.state_bits} bit"
+        + (f", residuals {m.residual_bits} bit" if program.projections else "")
     )
     cycles = step_cycles(program)
     yield f"{cycles.total} cycles per step without events; {len(program.instructions)} instructions"
@@ -92,8 +96,45 @@ def _instruction(program: Program, instruction: Instruction) -> tuple[str, str]:
         source = _addresses("acc", m.source, program.machine.words(m.length))
         state = f", state[{m.state}..]" if code.states else ""
         text = f"{to} = {m.kernel}({source} >> {m.input_shift}{state}) x {m.length}"
+        words = program.machine.words(m.length)
+        for slot, memory, base in m.captures:
+            text += f"; {_addresses(f'post.{memory}', base, words)} = {code.states[slot].name}"
         return text, m.comment or m.population
+    if isinstance(instruction, Upd):
+        return _update(program, instruction), instruction.comment or instruction.projection
     raise TypeError(f"no text for {instruction!r}")
+
+
+def _update(program: Program, i: Upd) -> str:
+    code = program.rules[i.rule]
+    seen = [
+        f"{v.name} state.{slot}[{i.pre}..]" for v, slot in zip(code.pre, i.pre_slots, strict=True)
+    ]
+    seen += [f"{v.name} post.{m}[{base}..]" for v, (m, base) in zip(code.post, i.post, strict=True)]
+    which = {
+        "always": "all rows and words",
+        "pre": f"rows of event list {i.list} at {i.source}",
+        "post": f"words of event list {i.list} at {i.source}",
+    }[i.gate]
+    if i.skip >= 0:
+        which += f" without rows where {code.pre[i.skip].name}"
+    weights = f"weight[{i.weights}.. {i.rows} x {i.words}]"
+    return f"{weights} = {i.rule}({', '.join(['itself', *seen])}) in {which}"
+
+
+def _projections(program: Program) -> Iterator[str]:
+    yield "PROJECTIONS (learned; value of one count: full weight; states of a synapse)"
+    rows = []
+    settings = {i.projection: i for i in program.instructions if isinstance(i, Upd)}
+    for p in program.projections.values():
+        code = program.rules[p.rule]
+        pairs = zip(code.synapses, p.synapse_units, strict=True)
+        states = ", ".join(f"{port.name} {_unit(u)}" for port, u in pairs)
+        units = f"{_unit(p.unit)}; {states or 'no state'}"
+        rows.append((p.name, f"{p.rule} x {p.rows} x {p.length}", units, p.origin))
+        if p.name in settings and code.parameters:
+            rows.append(("", "", parameter_text(settings[p.name], code), ""))
+    yield from _columns(rows)
 
 
 def _populations(program: Program) -> Iterator[str]:
@@ -118,8 +159,8 @@ def _populations(program: Program) -> Iterator[str]:
     yield from _columns(rows)
 
 
-def parameter_text(instruction: Map, code: KernelCode) -> str:
-    """The kernel's registers as a ``MAP`` loads them: integers, and what they are worth."""
+def parameter_text(instruction: Map | Upd, code: KernelCode | RuleCode) -> str:
+    """The registers as a ``MAP`` or ``UPD`` loads them: integers, and what they are worth."""
     texts = []
     for p in code.parameters:
         value = instruction.parameters[p.name]
@@ -134,22 +175,47 @@ def parameter_text(instruction: Map, code: KernelCode) -> str:
 def _kernel(code: KernelCode) -> Iterator[str]:
     delayed = "; readers see the output of the step before" if code.delayed else ""
     yield f"KERNEL {code.name}: emits {code.emits}{delayed}"
-    rows = []
-    for number, op in enumerate(code.ops):
-        format_ = f"{op.bits} bit, {op.fraction} behind the point"
-        rows.append((f"%{number}", f"= {_operation(op)}", f"{op.lo}..{op.hi}", format_))
+    rows = _operations(code)
     for port, result in zip(code.states, code.next_state, strict=True):
         rows.append((f"state {port.name}", f"= %{result}", f"{port.lo}..{port.hi}", ""))
     rows.append(("emit", f"= %{code.emit}", "", ""))
     yield from _columns(rows)
 
 
+_GATES = {
+    "always": "changes weights in every step",
+    "pre": "changes weights of pre neurons that fired",
+    "post": "changes weights of post neurons that fired",
+    "either": "changes weights where either neuron fired",
+}
+
+
+def _rule(code: RuleCode) -> Iterator[str]:
+    yield f"RULE {code.name}: {_GATES[code.gate]}"
+    rows = _operations(code)
+    ports = (code.weight, *code.synapses)
+    names = ["weight", *(f"synapse {port.name}" for port in code.synapses)]
+    for name, port, result in zip(names, ports, code.outputs, strict=True):
+        rows.append((name, f"= %{result}", f"{port.lo}..{port.hi}", ""))
+    yield from _columns(rows)
+
+
+def _operations(code: KernelCode | RuleCode) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for number, op in enumerate(code.ops):
+        format_ = f"{op.bits} bit, {op.fraction} behind the point"
+        rows.append((f"%{number}", f"= {_operation(op)}", f"{op.lo}..{op.hi}", format_))
+    return rows
+
+
 def _operation(op: Op) -> str:
     a = [f"%{argument}" if isinstance(argument, int) else argument for argument in op.args]
     n = [str(argument) for argument in op.args]
     match op.kind:
-        case "input" | "state" | "param":
+        case "input" | "state" | "param" | "synapse" | "pre" | "post":
             return f"{op.kind} {n[0]}"
+        case "weight":
+            return "weight"
         case "const":
             return n[0]
         case "shl":

@@ -32,7 +32,7 @@ def memory_map(program: Program) -> dict[str, list[Region]]:
     shared, an accumulator that is reused); each is then listed once with all its owners.
     """
     found: dict[str, dict[tuple[int, int], list[str]]] = {
-        name: {} for name in ("weight", "value", "accumulator", "state", "event")
+        name: {} for name in "weight value accumulator state event residual synapse post".split()
     }
 
     def claim(memory: str, first: int, words: int, owner: str) -> None:
@@ -54,6 +54,15 @@ def memory_map(program: Program) -> dict[str, list[Region]]:
                 claim("state", i.state, i.length, f"{names} of {owner}")
             memory, what = ("event", "events") if code.emits == "events" else ("value", "output")
             claim(memory, i.target, i.length, f"{what} of {owner}")
+            for slot, number, base in i.captures:
+                claim("post", base, words, f"{code.states[slot].name} of {owner} in {number}")
+    for name, p in program.projections.items():
+        states = [port.name for port in program.rules[p.rule].synapses]
+        words = p.rows * p.words
+        claim("weight", p.weights, words, f"learned by {p.rule}")
+        claim("residual", p.weights, words, p.origin or name)
+        if states:
+            claim("synapse", p.weights, words, f"{', '.join(states)} of {p.origin or name}")
     for port in program.inputs.values():
         claim("value", port.base, port.size, f"input {port.origin or port.name}")
     for output in program.outputs.values():
