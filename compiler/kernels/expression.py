@@ -7,7 +7,8 @@ functions work on NumPy arrays in float, which is how one definition of a kernel
 Formats follow from the declarations alone, by three rules:
 
 - a sum or comparison first shifts the operand with fewer fraction bits left (exact);
-- a product is rounded to the larger number of fraction bits of its two factors;
+- a product is rounded to the larger number of fraction bits of its two factors; a number written
+  in the equations has at most as many significant bits as a parameter there;
 - what is stored is rounded to the format declared for it, and limited to its range (counted).
 
 Where a declared format is wider than the machine's words, it loses fraction bits: inputs, states
@@ -32,7 +33,12 @@ WIDEST = 62
 
 LARGEST_TABLE = 4096
 
-STEEPEST_STEP = 256.0
+LARGEST_AS_WEIGHT = 8.0
+
+FACTOR_BITS = 3
+"""Fewer fraction bits than its result has may stand in front of a factor in a rule."""
+
+STEEPEST_STEP = 4096.0
 """What a rule multiplies with a scaled parameter may reach so many times the weights' range: that
 is where all signals are at the ends of their ranges at once, which they seldom are."""
 
@@ -163,6 +169,16 @@ class Expression:
             )
         raise KernelError(f"kernel {self.tracer.kernel}: cannot compute with {other!r}")
 
+    def _factor(self, other: Any) -> Expression:
+        """The other factor; a number gets as many bits as a parameter has, if it needs so many."""
+        if isinstance(other, (int, float, np.number)) and self.tracer.product_bits is None:
+            exact = self._traced(other)
+            fraction = self.tracer.parameter_bits - 1 - math.frexp(float(other))[1]
+            if fraction < exact.fraction:
+                return self.tracer.constant(float(other), max(fraction, 0))
+            return exact
+        return self._traced(other)
+
     def _scaled_fraction(self) -> int:
         given = self.tracer.scaled_fraction
         return self.fraction if given is None else given
@@ -199,7 +215,7 @@ class Expression:
     def __mul__(self, other: Any) -> Expression:
         if isinstance(other, Scaled):
             return other.times(self, self._scaled_fraction())
-        b = self._traced(other)
+        b = self._factor(other)
         corners = [x * y for x in (self.lo, self.hi) for y in (b.lo, b.hi)]
         args = (min(self.number, b.number), max(self.number, b.number))
         product = self.tracer.op(
@@ -269,6 +285,8 @@ class Scaled:
         largest = 1 << (tracer.parameter_bits - 1)
         name = self.expression.text
         if tracer.scaled_fraction is not None:
+            # Zeros behind the number: then factors up to STEEPEST_STEP still shift to the right.
+            x = x.with_fraction(max(x.fraction, tracer.scaled_fraction - FACTOR_BITS))
             name = tracer.unused_name(name, x.number)
         parameter = Parameter(name, True, -largest, largest - 1, x.fraction - fraction)
         tracer.bind(parameter, self.expression)
@@ -387,6 +405,17 @@ def scaled(parameter: Any, bound: float = 1.0) -> Any:
     if isinstance(parameter, ParameterExpression):
         return Scaled(parameter, bound)
     return parameter
+
+
+def as_weight(x: Any) -> Any:
+    """`x` in the unit of the weight, so that the two can be added or compared; for rules.
+
+    On the chip it may be at most `LARGEST_AS_WEIGHT` times as large as the weights' range.
+    """
+    if not isinstance(x, Expression):
+        return x
+    unit = ParameterExpression(lambda env: 1.0, "unit")
+    return Scaled(unit, LARGEST_AS_WEIGHT / STEEPEST_STEP) * x
 
 
 def scale(x: Any, parameter: Any, fraction: int) -> Any:

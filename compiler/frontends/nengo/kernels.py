@@ -11,16 +11,44 @@ from nengo.builder.processes import SimProcess
 from nengo.synapses import LinearFilter
 
 from ...errors import SpikeloomError
+from ...kernels.adaptive import AdaptiveLIF
 from ...kernels.filters import filter_sections
+from ...kernels.izhikevich import Izhikevich
 from ...kernels.kernel import Kernel
 from ...kernels.neurons import LIF, RectifiedLinear, SpikingRectifiedLinear
+from ...kernels.rates import AdaptiveLIFRate, LIFRate, Sigmoid, Tanh
 
 NEURONS: dict[type, Callable[[nengo.neurons.NeuronType], Kernel]] = {
     nengo.LIF: lambda n: LIF(tau_rc=n.tau_rc, tau_ref=n.tau_ref, min_voltage=n.min_voltage),
     nengo.SpikingRectifiedLinear: lambda n: SpikingRectifiedLinear(),
     nengo.RectifiedLinear: lambda n: RectifiedLinear(),
+    nengo.AdaptiveLIF: lambda n: AdaptiveLIF(
+        tau_rc=n.tau_rc,
+        tau_ref=n.tau_ref,
+        min_voltage=n.min_voltage,
+        tau_n=n.tau_n,
+        inc_n=n.inc_n * n.amplitude,
+    ),
+    nengo.Izhikevich: lambda n: Izhikevich(
+        tau_recovery=n.tau_recovery,
+        coupling=n.coupling,
+        reset_voltage=n.reset_voltage,
+        reset_recovery=n.reset_recovery,
+    ),
+    nengo.LIFRate: lambda n: LIFRate(tau_rc=n.tau_rc, tau_ref=n.tau_ref),
+    nengo.AdaptiveLIFRate: lambda n: AdaptiveLIFRate(
+        tau_rc=n.tau_rc,
+        tau_ref=n.tau_ref,
+        tau_n=n.tau_n,
+        inc_n=n.inc_n * n.amplitude / n.tau_ref,
+    ),
+    nengo.Sigmoid: lambda n: Sigmoid(),
+    nengo.Tanh: lambda n: Tanh(),
 }
 """Neuron types that run on the chip. Exact types: a subclass may step differently."""
+
+RELATIVE = (nengo.LIFRate, nengo.AdaptiveLIFRate, nengo.Sigmoid, nengo.Tanh)
+"""Types whose kernel's output is relative to 1 / tau_ref."""
 
 
 def neuron_kernel(op: SimNeurons, dt: float) -> Kernel | str:
@@ -36,7 +64,9 @@ def neuron_kernel(op: SimNeurons, dt: float) -> Kernel | str:
 
 def output_unit(op: SimNeurons, dt: float) -> float:
     """What one unit of the kernel's output is worth: amplitude/dt for a spike."""
-    amplitude = float(op.neurons.amplitude)
+    amplitude = float(getattr(op.neurons, "amplitude", 1.0))
+    if type(op.neurons) in RELATIVE:
+        return amplitude / float(op.neurons.tau_ref)
     return amplitude / dt if op.neurons.spiking else amplitude
 
 
