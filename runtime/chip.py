@@ -13,8 +13,10 @@ import numpy as np
 
 from ..compiler.compile import widened, with_weight_limits
 from ..compiler.errors import InputError
-from ..compiler.graph import Graph
+from ..compiler.graph import Graph, Population, Vector
 from ..compiler.instructions import Map
+from ..compiler.kernels.observed import CAPTURES
+from ..compiler.passes.learned import learned_edges
 from ..compiler.program import Program
 from ..compiler.projections import (
     full_weights,
@@ -28,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 STEPS_BETWEEN_LOOKS = 100
 """So often it is looked whether learned weights near the end of their range."""
+
+WIDER = 4.0
+"""What leaves its expected range gets one so many times as large."""
 
 LEARNED = ("weight", "residual", "synapse")
 """Memories that learning changes."""
@@ -166,8 +171,8 @@ class ProgramChip:
             self._step_start = self._memories()
         self.engine.step(phase)
         self._next_phase = (phase + 1) % self.phases
-        if self._next_phase == 0:
-            self._give_weights_room(1)
+        if self._next_phase == 0 and self.program.projections:
+            self._give_learning_room(None)
 
     def read(self, name: str) -> np.ndarray:
         """Read an observation, (size,) float64."""
@@ -181,17 +186,25 @@ class ProgramChip:
         needed = {name: value for name, value in largest.items() if value > self._limit[name]}
         if needed:
             self._widen(needed)
+        record = list(record)
+        while True:
+            start = self._memories() if self.program.projections else None
+            units = self._unit
+            found = self._run_block(steps, inputs, record)
+            self._values.update({name: values[-1] for name, values in inputs.items()})
+            if start is None or not self._give_learning_room(start):
+                return {name: values * units[name] for name, values in found.items()}
+
+    def _run_block(
+        self, steps: int, inputs: Mapping[str, np.ndarray], record: list[str]
+    ) -> dict[str, np.ndarray]:
         changes = _changes(inputs, steps)
         if len(changes) * FEWEST_STEPS_HELD <= steps:
-            found = self._run_held(steps, changes, inputs, list(record))
-        else:
-            integers = {name: self._integers(name, values) for name, values in inputs.items()}
-            found = self.engine.run(steps, integers, list(record))
-            self._written.update({name: values[-1] for name, values in integers.items()})
-        self._values.update({name: values[-1] for name, values in inputs.items()})
-        units = self._unit
-        self._give_weights_room(steps)
-        return {name: values * units[name] for name, values in found.items()}
+            return self._run_held(steps, changes, inputs, record)
+        integers = {name: self._integers(name, values) for name, values in inputs.items()}
+        found = self.engine.run(steps, integers, record)
+        self._written.update({name: values[-1] for name, values in integers.items()})
+        return found
 
     def _run_held(
         self, steps: int, changes: np.ndarray, inputs: Mapping[str, np.ndarray], record: list[str]
@@ -260,27 +273,77 @@ class ProgramChip:
             synapse=memories["synapse"],
         )
 
-    def _give_weights_room(self, steps: int) -> None:
-        """Lower the Graph anew, from time to time, for weights that near the end of their range."""
-        self._unchecked += steps
-        if self._unchecked < STEPS_BETWEEN_LOOKS or not self._learns:
-            return
-        self._unchecked = 0
-        free = [n for n, p in self.program.projections.items() if self._is_free(p.rule)]
-        if not free:
-            return
+    def _give_learning_room(self, start: dict[str, np.ndarray] | None) -> bool:
+        """Lower the Graph anew for what nears the end of its range.
+
+        That is for weights beyond half of their range, and for signals that rules look at, once
+        they have been limited.
+
+        Parameters
+        ----------
+        start : dict of memory name -> ndarray, or None
+            Memories in front of the last steps. If a signal was limited in these, they are put
+            back, for the steps to be done again.
+
+        Returns
+        -------
+        bool
+            Whether the last steps have to be done again.
+        """
+        signals = self._limited_captures()
+        weights = {}
+        self._unchecked += 1
+        if start is not None or self._unchecked >= STEPS_BETWEEN_LOOKS:
+            self._unchecked = 0
+            weights = self._tight_weights()
+        sums = self._limited_sums()
+        again = bool(signals or sums) and start is not None
+        weights = {**sums, **weights}
+        if not signals and not weights:
+            return False
+        for name, limit in {**signals, **weights}.items():
+            logger.warning("%s: beyond its expected range, compiled again for %.4g", name, limit)
+        graph = with_weight_limits(widened(self.graph, signals), weights)
+        self._adapt(graph, start if again else None)
+        return again
+
+    def _limited_captures(self) -> dict[str, float]:
+        """New limits of the captured signals that were limited since the Program was loaded."""
+        found = {}
+        for name in self.engine.saturations():
+            node = self.graph[name] if name in self.graph.nx else None
+            if isinstance(node, Population) and isinstance(node.kernel, CAPTURES):
+                found[name] = WIDER * (node.limit or 1.0)
+        return found
+
+    def _limited_sums(self) -> dict[str, float]:
+        """New limits of the weights of projections whose sum was limited since the loading."""
+        limited = set(self.engine.saturations())
+        found = {}
+        for _, target, _, learned in learned_edges(self.graph):
+            behind = {target}
+            if isinstance(self.graph[target], Vector):
+                behind |= {name for name, _, _ in self.graph.edges_from(target)}
+            behind = {name for name in behind & limited if self._is_scaled(name)}
+            if behind and self._is_free(self.program.projections[learned.name].rule):
+                found[learned.name] = WIDER * learned.limit
+        return found
+
+    def _tight_weights(self) -> dict[str, float]:
+        """New limits of the projections whose weights are beyond half of their range."""
         weight = self.engine.memory("weight")
         largest = 1 << (self.program.machine.weight_bits - 1)
-        tight = {}
-        for name in free:
-            p = self.program.projections[name]
-            reach = int(np.abs(weight[p.weights : p.weights + p.rows * p.words]).max(initial=0))
-            if reach > largest // 2:
-                tight[name] = largest * p.unit * 2.0**self.program.machine.residual_bits * 4
-        if tight:
-            for name, limit in tight.items():
-                logger.warning("%s: weights near their limit, compiled again for %.4g", name, limit)
-            self._adapt(with_weight_limits(self.graph, tight))
+        found = {}
+        for name, p in self.program.projections.items():
+            reach = np.abs(weight[p.weights : p.weights + p.rows * p.words]).max(initial=0)
+            if self._is_free(p.rule) and reach > largest // 2:
+                found[name] = WIDER * largest * p.unit * 2.0**self.program.machine.residual_bits
+        return found
+
+    def _is_scaled(self, name: str) -> bool:
+        """Whether a node's format follows from its limit; others are limited by their kernel."""
+        node = self.graph[name]
+        return not isinstance(node, Population) or bool(node.kernel.homogeneous)
 
     def _is_free(self, rule: str) -> bool:
         return self.program.rules[rule].weight.fraction is None
@@ -305,13 +368,14 @@ class ProgramChip:
             )
         self._adapt(widened(self.graph, limits))
 
-    def _adapt(self, graph: Graph) -> None:
-        """Go on from where the engine is with another version of the Graph."""
+    def _adapt(self, graph: Graph, memories: dict[str, np.ndarray] | None = None) -> None:
+        """Go on from where the engine is, or was, with another version of the Graph."""
         self.graph = graph
         old, values = self.program, self._values
-        memories = self._step_start if self._next_phase else self._memories()
+        if memories is None:
+            memories = self._step_start if self._next_phase else self._memories()
+            self._counted.update(self.engine.saturations())
         assert memories is not None
-        self._counted.update(self.engine.saturations())
         self._load(self._compile(self.graph))
         self._adopt(old, memories)
         for name, held in values.items():

@@ -219,6 +219,8 @@ class Simulator(nengo.Simulator):
     def _matters(self, population: str) -> bool:
         """Whether a limited signal of a population is worth a warning."""
         graph = self._conversion.graph
+        if self.program is not None and population in self.program.projections:
+            return True
         members = self.program.populations[population].members if self.program else ()
         name = members[0][0] if members else population
         kernel = getattr(graph[name], "kernel", None) if name in graph.nx else None

@@ -146,8 +146,8 @@ def check_update(program: Program, i: Upd) -> None:
                 port = program.kernels[m.kernel].states[slot]
                 for word in range(program.machine.words(m.length)):
                     captured[memory, base + word] = min(port.lo, 0), max(port.hi, 0)
-            if m.state <= i.pre and i.pre + i.rows <= m.state + m.length:
-                states = program.kernels[m.kernel].states
+            states = program.kernels[m.kernel].states
+            if states and m.state <= i.pre and i.pre + i.rows <= m.state + m.length:
                 for v, slot in zip(code.pre, i.pre_slots, strict=True):
                     if slot >= len(states) or states[slot].lo < v.lo or states[slot].hi > v.hi:
                         raise ProgramError(f"{what}: its variable {v.name!r} is no such state")

@@ -74,14 +74,18 @@ def observed(kernel: Kernel, sights: Sequence[Sight]) -> tuple[Kernel, dict[Sigh
     return made(**kernel.values, **taus), {s: f"seen_{k}" for k, s in enumerate(unique)}
 
 
-def payload_limit(kernel: Kernel) -> int:
-    """Largest number of spikes of one step that an activity can hold."""
-    return (1 << kernel.payload_bits) - 1
+MOST_ACTIVITY_BITS = 3
+"""An activity holds fewer than 2**3 spikes a step, even of neurons that could have more."""
+
+
+def activity_bits(kernel: Kernel | type[Kernel]) -> int:
+    """Bits of the largest activity, in spikes a step."""
+    return min(kernel.payload_bits, MOST_ACTIVITY_BITS)
 
 
 def activity_unit(kernel: Kernel) -> float:
     """What 1 of an activity's normal form is worth, in spikes a step."""
-    return float(1 << kernel.payload_bits)
+    return float(1 << activity_bits(kernel))
 
 
 Form = tuple[str, bool, tuple[float, float] | None, int | None]
@@ -92,14 +96,15 @@ def _observed_class(base: Any, forms: tuple[Form, ...]) -> type[Kernel]:
     declared = base.declared(State)
     body: dict[str, Any] = {"__doc__": f"{base.__name__}, observed by learning rules."}
     names = []
-    whole = 1 << base.payload_bits
+    bits = activity_bits(base)
+    whole = 1 << bits
     for k, (of, filtered, limits, fraction) in enumerate(forms):
         if of == "spike":
             body[f"seen_{k}"] = State(range=(0, 1), fraction=0)
         elif of == "activity":
-            body[f"seen_{k}"] = State(range=(0, whole - 1), fraction=17 - base.payload_bits)
+            body[f"seen_{k}"] = State(range=(0, whole - 1), fraction=17 - bits)
             if filtered:
-                body[f"seen_filter_{k}"] = State(range=(0, whole), fraction=30 - base.payload_bits)
+                body[f"seen_filter_{k}"] = State(range=(0, whole), fraction=30 - bits)
                 body[f"seen_tau_{k}"] = Parameter(low=1e-9, unit="s")
         elif of == "constant" or of in declared:
             body[f"seen_{k}"] = State(range=limits or (-1, 1), fraction=fraction)
@@ -172,6 +177,10 @@ class FilteredCapture(Kernel):
     def output_limit(self, input_limit: float, dt: float) -> float:
         """A low-pass filter never passes its input's bound."""
         return input_limit
+
+
+CAPTURES = (Capture, FilteredCapture)
+"""Kernels whose format follows from the limit of what they capture."""
 
 
 @cache

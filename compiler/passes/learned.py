@@ -12,6 +12,9 @@ import scipy.sparse as sp
 
 from ..graph import Edge, Graph, Matrix, Plasticity, Vector
 
+EXPECTED_SHARE = 8.0
+"""Learned weights are expected to add up to such a part of what they can at most."""
+
 
 def has_fixed_weights(edge: Edge) -> bool:
     """Whether an edge is learned, by a rule that gives its weights a range."""
@@ -56,11 +59,20 @@ def touched_by_learning(graph: Graph) -> set[str]:
     return joined | touched_by_rules(graph)
 
 
-def row_sums(edge: Edge) -> np.ndarray:
-    """Sum of the magnitudes of each row, float64 (targets,); of a learned one, the largest."""
+def row_sums(edge: Edge, expected: bool = False) -> np.ndarray:
+    """Sum of the magnitudes of each row, float64 (targets,); of a learned one, the largest.
+
+    Parameters
+    ----------
+    edge : Edge
+    expected : bool
+        Of a learned one what is expected: weights of a free format will hardly all be at their
+        limit at once.
+    """
     rows, columns = edge.matrix.shape
     if edge.plasticity is not None:
-        return np.full(rows, columns * largest(edge))
+        share = 1 / EXPECTED_SHARE if expected and not has_fixed_weights(edge) else 1.0
+        return np.full(rows, columns * largest(edge) * share)
     return np.asarray(abs(edge.matrix).sum(axis=1), dtype=float).ravel()
 
 

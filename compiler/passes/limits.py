@@ -4,7 +4,8 @@ Neurons that spike bound everything behind them, whatever enters them: at most o
 refractory period. A linear filter behind them is bounded by its impulse response, sampled at that
 period (`Response.train_peak`); behind any other bounded signal by the sum of its magnitudes.
 Signals in a loop without spiking neurons, and inputs from the host, have no such bound: for those
-the calibrated or assumed limit that the node carries is taken.
+the calibrated or assumed limit that the node carries is taken; likewise for what learning rules
+look at, where what is proved (all weights at their largest) would leave few bits for what happens.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from ..graph import Graph, Input, Population, Vector
 from ..kernels.kernel import Kernel, State
+from ..kernels.observed import CAPTURES
 from .learned import row_sums
 
 ASSUMED_LIMIT = 8.0
@@ -150,6 +152,8 @@ def _limit(graph: Graph, name: str, found: dict[str, Limit]) -> Limit:
     if kernel.delayed and kernel.homogeneous:
         return _settled(node, _filter_limit(graph, node, entering, found))
     output = kernel.output_limit(entering, graph.dt)
+    if isinstance(kernel, CAPTURES) and node.limit is not None and node.limit < output:
+        return Limit(entering, node.limit, node.limit, "given")
     return _settled(node, Limit(entering, output, max(entering, output), "proved"))
 
 
@@ -176,7 +180,7 @@ def _input_limit(graph: Graph, name: str, found: dict[str, Limit]) -> float:
     assert isinstance(node, (Vector, Population))
     total = np.abs(node.bias).astype(float)
     for source, _, edge in graph.edges_into(name):
-        total = total + row_sums(edge) * found[source].output
+        total = total + row_sums(edge, expected=True) * found[source].output
     return float(total.max(initial=0.0))
 
 
@@ -190,7 +194,7 @@ def _filter_limit(
     state = np.abs(node.bias) * gain_state
     for source, _, edge in graph.edges_into(node.name):
         origin = graph[source]
-        sums = row_sums(edge) * found[source].output
+        sums = row_sums(edge, expected=True) * found[source].output
         if isinstance(origin, Population) and origin.kernel.emits == "events":
             peak_out, peak_state = response.train_peak(origin.kernel.event_interval(graph.dt))
             # the events that the initial state of neurons allows come on top of the train

@@ -106,7 +106,12 @@ class _Learning:
         self.program, self.n = program, n
         self.words = program.machine.words(n)
         self.number = {name: k for k, name in enumerate(maps)}
-        every = [i for i in program.instructions if isinstance(i, Map)]
+        every = [
+            i
+            for i in program.instructions
+            if isinstance(i, Map) and program.kernels[i.kernel].states
+        ]
+        emitters = [i for i in program.instructions if isinstance(i, Map) and i.list >= 0]
         self._seen: dict[str, list[int]] = {name: [] for name in maps}
         self._updates: list[Upd] = []
         self.projections: dict[str, ProjectionInfo] = {}
@@ -116,7 +121,7 @@ class _Learning:
                 continue
             done.add((i.rule, i.gate, i.skip))
             pre = next((m for m in every if m.state <= i.pre < m.state + m.length), None)
-            fired = next((m for m in every if m.list == i.list), None)
+            fired = next((m for m in emitters if m.list == i.list), None)
             name = f"{i.rule} {i.gate}"
             first = len(self._updates) * n * self.words
             post = [self._capture(every, memory, base) for memory, base in i.post]

@@ -17,7 +17,7 @@ from ...graph import Graph, Input, Observation, Population, Vector
 from ...kernels.kernel import State
 from .kernels import output_unit
 from .learned import LearningBuilder
-from .learning import Captured, Fused, Learned, LearningRefused
+from .learning import Captured, Fused, Learned, LearningRefused, capture_limit
 from .linear import constant_part, elements
 from .names import Names
 from .placement import Placement
@@ -347,6 +347,7 @@ class Builder:
                 kernel=kernel,
                 bias=bias,
                 initial={state: np.zeros(size) for state in kernel.declared(State)},
+                limit=capture_limit(learned, variable, self.placement.model),
             )
         )
         for node, held in self._sources.get(signal.base, []):

@@ -7,6 +7,7 @@ that adds it in the next step. Here both, and the filters that only rules read, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,10 @@ class LearningRefused(Exception):
     def __init__(self, op: Operator, reason: str) -> None:
         super().__init__(reason)
         self.op = op
+
+
+SIGNAL_HEADROOM = 4.0
+"""Errors may be so many radii, rates of neurons so many times the largest ones asked for."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +213,8 @@ def _learned(op: Any, placement: Placement) -> Learned | str:
         return "it learns the weights of a slice of neurons"
     if product.X.shape != weights.shape[1:] or product.Y.shape != weights.shape[:1]:
         return "its weights are not a matrix between two vectors"
+    if _unbounded(op, placement):
+        return "its weights lead to neurons that may fire at any rate"
     try:
         watched = RULES[type(op)](op, placement.model.dt)
     except SpikeloomError as e:
@@ -266,7 +273,8 @@ def _with_constants(learned: Learned) -> Learned | str:
         if neurons is None:
             return f"{name}: the {side} neurons are not on the chip"
         largest = float(np.max(np.abs(values), initial=0.0)) or 1.0
-        sight = Sight("constant", None, (-1.0, 1.0), 17, f"{name} {id(learned.op)} {largest!r}")
+        ends = -1 + 2**-17, 1 - 2**-17
+        sight = Sight("constant", None, ends, 17, f"{name} {id(learned.op)} {largest!r}")
         learned.sources[name] = Fused(neurons, sight)
     pre = {
         s.neurons if isinstance(s, Fused) else s
@@ -276,6 +284,57 @@ def _with_constants(learned: Learned) -> Learned | str:
     if len(pre) > 1:
         return "its pre variables do not come from the same neurons"
     return learned
+
+
+def connection_of(op: Any, model: Any) -> nengo.Connection | None:
+    """The connection that a rule's operator belongs to."""
+    return next(
+        (
+            rule.connection
+            for rule, signals in model.sig.items()
+            if isinstance(signals, dict) and signals.get("delta") is op.delta
+        ),
+        None,
+    )
+
+
+def _unbounded(op: Any, placement: Placement) -> bool:
+    """Whether the neurons that learned weights lead to may fire at any rate.
+
+    Then nothing bounds what follows them while the weights grow, and no format suits it.
+    """
+    connection = connection_of(op, placement.model)
+    post = getattr(connection, "post_obj", None)
+    ensemble = getattr(post, "ensemble", post)
+    if connection is None or not isinstance(ensemble, nengo.Ensemble):
+        return False
+    if getattr(connection.learning_rule, "modifies", "") == "encoders":
+        return False
+    output = placement.model.sig[ensemble.neurons].get("out")
+    return any(
+        operator.output is output
+        and not math.isfinite(kernel.output_limit(math.inf, placement.model.dt))
+        for operator, kernel in placement.neurons.items()
+    )
+
+
+def capture_limit(learned: Learned, variable: str, model: Any) -> float:
+    """Largest value of a captured signal that is expected, in Nengo's unit.
+
+    Of activities some times the largest rate of the neurons, of other signals some radii.
+    """
+    seen = learned.rule.seen()[variable]
+    connection = connection_of(learned.op, model)
+    end = getattr(connection, "pre_obj" if seen.side == "pre" else "post_obj", None)
+    ensemble = getattr(end, "ensemble", end)
+    if seen.of == "activity":
+        built = model.params.get(ensemble)
+        rates = getattr(built, "max_rates", None)
+        return SIGNAL_HEADROOM * float(np.max(rates) if rates is not None else 10 * TYPICAL_RATE)
+    if variable == "input":
+        end = getattr(connection, "post_obj", None)
+        ensemble = getattr(end, "ensemble", end)
+    return SIGNAL_HEADROOM * float(getattr(ensemble, "radius", 1.0))
 
 
 def weight_limit(learned: Learned, model: Any) -> float:
@@ -289,11 +348,9 @@ def weight_limit(learned: Learned, model: Any) -> float:
     if isinstance(learned.rule, Voja):
         return 2 * largest
     decoder = 1.0 / (weights.shape[1] * TYPICAL_RATE)
-    for owner, signals in model.sig.items():
-        rule = signals.get("delta") if isinstance(signals, dict) else None
-        if rule is learned.op.delta and owner.connection._to_neurons:  # type: ignore[attr-defined]
-            post = owner.connection.post_obj
-            ensemble = getattr(post, "ensemble", post)
-            encoders = model.params[ensemble].scaled_encoders
-            decoder *= float(np.max(np.abs(encoders), initial=1.0))
+    connection = connection_of(learned.op, model)
+    if connection is not None and connection._to_neurons:
+        post = connection.post_obj
+        encoders = model.params[getattr(post, "ensemble", post)].scaled_encoders
+        decoder *= float(np.max(np.abs(encoders), initial=1.0))
     return HEADROOM * max(largest, decoder)

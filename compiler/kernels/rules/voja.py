@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..expression import rounded, scaled
+from ..expression import as_weight, rounded, scaled
 from ..parametrised import Parameter
 from ..rule import Error, Post, Pre, Rule
 
@@ -26,7 +26,6 @@ class Voja(Rule):
     def step(self, now: Any, dt: Any) -> dict[str, Any]:
         """One step of one encoder; `post * learning` belongs to the neuron alone."""
         drive = rounded(now.post_activity * now.learning, 17)
-        goal = rounded(rounded(now.gain * now.input, 17) * drive, 17)
-        present = rounded(rounded(now.weight, 17) * drive, 17)
-        rate = scaled(self.learning_rate * dt)
-        return {"weight": now.weight + goal * rate - present * rate}
+        distance = as_weight(rounded(now.gain * now.input, 26)) - now.weight
+        change = rounded(rounded(distance, 26) * drive, 26)
+        return {"weight": now.weight + change * scaled(self.learning_rate * dt)}
