@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import KernelError
 from .expression import LARGEST_TABLE, Expression, select, table
 
-REMAINDER_BITS = 10
+REMAINDER_BITS = 16
 """Bits of the place between two entries."""
 
 SEGMENTS = 8
@@ -57,7 +57,7 @@ def curve(
     range : (float, float)
         Smallest and largest result; entries are limited to it.
     fraction : int
-        Fraction bits of the result.
+        Fraction bits of the result; entries have at most as many as a parameter.
     points : int
         Entries of the tables, spread evenly over the range of `x`; at most 4096.
     geometric : bool
@@ -81,16 +81,27 @@ def curve(
         with np.errstate(all="ignore"):
             return f(position(k, 0))
 
-    def differences(k: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return f(position(k, 1)) - f(position(k, 0))
-
     number = _whole(place)
     rest = _rest(place)
     reach = range[1] - range[0]
     entry = table(entries, number, range, fraction)
+    unit = 2.0**entry.fraction
+
+    def differences(k: Any) -> Any:
+        """From one entry, as it is stored, to the next: so that the lines meet."""
+        with np.errstate(all="ignore"):
+            after, here = f(position(k, 1)), f(position(k, 0))
+            return (np.rint(after * unit) - np.rint(here * unit)) / unit
+
     slope = table(differences, number, (-reach, reach), entry.fraction)
-    return entry + rounded(slope * rest, entry.fraction)
+    return entry + _product(slope, rest).with_fraction(max(fraction, entry.fraction))
+
+
+def _product(slope: Expression, rest: Expression) -> Expression:
+    """All bits of the product; `rest` is not negative."""
+    lo, hi = slope.lo * rest.hi, slope.hi * rest.hi
+    fraction = slope.fraction + rest.fraction
+    return slope.tracer.op("mul", (slope.number, rest.number), lo, hi, fraction)
 
 
 Place = tuple[Expression, Callable[[Any, int], Any]]

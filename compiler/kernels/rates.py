@@ -74,14 +74,14 @@ class LIFRate(Kernel):
     tau_ref = Parameter(low=1e-6, unit="s")
     current = Input(range=(-4096, 4096), fraction=18)
 
-    def rate(self, current: Any) -> Any:
-        """The rate at a current."""
+    def rate(self, current: Any, fraction: int = OUTPUT_BITS) -> Any:
+        """The rate at a current, to `fraction` bits."""
         ratio = self.tau_rc / self.tau_ref
         return curve(
             lambda x: 1 / (1 + np.log1p(1 / x) * ratio),
             maximum(current - 1, 0),
             (0, ALMOST_ONE),
-            OUTPUT_BITS,
+            fraction,
             geometric=True,
         )
 
@@ -113,10 +113,12 @@ class AdaptiveLIFRate(LIFRate):
     tau_n = Parameter(low=1e-3, default=1.0, unit="s")
     inc_n = Parameter(low=0, default=5.0)
     adaptation = State(range=(0, 512), fraction=22)
+    output_rate = State(range=(0, 1), fraction=24)
+    output_state = "output_rate"
 
     def step(self, state: Any, current: Any, dt: Any) -> tuple[Any, dict[str, Any]]:
         """One step."""
-        output = self.rate(current - state.adaptation)
+        output = self.rate(current - state.adaptation, fraction=24)
         added = scale(output, scaled(dt / self.tau_n * self.inc_n, bound=512), fraction=22)
         kept = state.adaptation - state.adaptation * scaled(dt / self.tau_n, bound=1)
-        return output, {"adaptation": kept + added}
+        return output, {"adaptation": kept + added, "output_rate": output}

@@ -139,7 +139,8 @@ class Builder:
             size=op.output.size,
             kernel=kernel,
             bias=np.zeros(op.output.size),
-            initial={
+            initial={state: np.zeros(op.output.size) for state in kernel.declared(State)}
+            | {
                 state: np.asarray(signal.initial_value, dtype=float).copy()
                 for state, signal in op.state.items()
             }
