@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .compiler.errors import SpikeloomError
     from .compiler.frontends.nengo.neuron_type import neuron_type
+    from .compiler.frontends.nengo.rule_type import rule_type
     from .compiler.kernels.expression import (
         clip,
         constant,
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
         floor,
         maximum,
         minimum,
+        rounded,
         scaled,
         select,
         table,
     )
     from .compiler.kernels.kernel import Input, Kernel, Parameter, State
     from .compiler.kernels.reductions import any_of, max_of, sum_of, winner
+    from .compiler.kernels.rule import Error, Post, Pre, Rule, Synapse, Weight
     from .compiler.machine import Machine
     from .compiler.program import Program
     from .compiler.storage import load_program, save_program
@@ -33,14 +36,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Error": "compiler.kernels.rule",
     "Input": "compiler.kernels.kernel",
     "Kernel": "compiler.kernels.kernel",
     "Machine": "compiler.machine",
     "Parameter": "compiler.kernels.kernel",
+    "Post": "compiler.kernels.rule",
+    "Pre": "compiler.kernels.rule",
     "Program": "compiler.program",
+    "Rule": "compiler.kernels.rule",
     "Simulator": "runtime.simulator",
     "SpikeloomError": "compiler.errors",
     "State": "compiler.kernels.kernel",
+    "Synapse": "compiler.kernels.rule",
+    "Weight": "compiler.kernels.rule",
     "any_of": "compiler.kernels.reductions",
     "clip": "compiler.kernels.expression",
     "constant": "compiler.kernels.expression",
@@ -51,6 +60,8 @@ _HOMES = {
     "maximum": "compiler.kernels.expression",
     "minimum": "compiler.kernels.expression",
     "neuron_type": "compiler.frontends.nengo.neuron_type",
+    "rounded": "compiler.kernels.expression",
+    "rule_type": "compiler.frontends.nengo.rule_type",
     "save_program": "compiler.storage",
     "scaled": "compiler.kernels.expression",
     "select": "compiler.kernels.expression",
@@ -60,14 +71,20 @@ _HOMES = {
 }
 
 __all__ = [
+    "Error",
     "Input",
     "Kernel",
     "Machine",
     "Parameter",
+    "Post",
+    "Pre",
     "Program",
+    "Rule",
     "Simulator",
     "SpikeloomError",
     "State",
+    "Synapse",
+    "Weight",
     "__version__",
     "any_of",
     "clip",
@@ -79,6 +96,8 @@ __all__ = [
     "maximum",
     "minimum",
     "neuron_type",
+    "rounded",
+    "rule_type",
     "save_program",
     "scaled",
     "select",

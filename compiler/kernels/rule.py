@@ -109,9 +109,10 @@ class Post(Seen):
 
 @dataclass(frozen=True)
 class Error(Seen):
-    """The learning signal: one number for each row of weights, or one for all."""
+    """The learning signal: one number for each row of weights, or, if `scalar`, one for all."""
 
     of: str = "error"
+    scalar: bool = False
 
 
 class Rule(Parametrised):
@@ -122,9 +123,12 @@ class Rule(Parametrised):
     gate : str or None
         ``"pre"``, ``"post"``, ``"either"`` or ``"always"``: without which spikes nothing changes.
         None: found from the equations. What is declared must be provable.
+    modifies : str
+        What it changes of a connection: ``"weights"``, ``"decoders"`` or ``"encoders"``.
     """
 
     gate: ClassVar[str | None] = None
+    modifies: ClassVar[str] = "weights"
     weight: Any = Weight()
 
     def step(self, now: Any, dt: Any) -> dict[str, Any]:

@@ -53,19 +53,26 @@ class SimRule(Operator):
     ) -> None:
         super().__init__(tag=tag)
         self.rule = rule
-        self.variables = dict(variables)
+        unique = [weights, *dict.fromkeys(variables.values())]
+        # Places in `reads`, whose signals Nengo's optimizer may exchange for others.
+        self._places = {name: unique.index(signal) for name, signal in variables.items()}
         self.state_names = tuple(states)
         self.constants = dict(constants)
         self.sights = dict(sights)
         self.sets = []
         self.incs = []
-        self.reads = [weights, *dict.fromkeys(variables.values())]
+        self.reads = unique
         self.updates = [delta, *states.values()]
 
     @property
     def weights(self) -> Signal:
         """The matrix that is learned."""
         return self.reads[0]
+
+    @property
+    def variables(self) -> dict[str, Signal]:
+        """What the rule sees, by name."""
+        return {name: self.reads[place] for name, place in self._places.items()}
 
     @property
     def delta(self) -> Signal:
@@ -86,6 +93,8 @@ class SimRule(Operator):
         spikes = {name for name, s in seen.items() if s.of == "spike"}
 
         def column(name: str, values: np.ndarray) -> np.ndarray:
+            if values.shape == (1,):
+                return values[:, None]
             return values[None, :] if seen[name].side == "pre" else values[:, None]
 
         fixed = {name: column(name, values) for name, values in self.constants.items()}

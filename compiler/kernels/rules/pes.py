@@ -16,6 +16,7 @@ class PES(Rule):
     filtered by `pre_synapse`; `error` belongs to the row of weights.
     """
 
+    modifies = "decoders"
     learning_rate = Parameter(default=1e-4)
     neurons = Parameter(low=1, default=1)
     activity = Pre("activity")

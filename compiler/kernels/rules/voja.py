@@ -17,11 +17,12 @@ class Voja(Rule):
     plus the learning signal.
     """
 
+    modifies = "encoders"
     learning_rate = Parameter(default=1e-2)
     input = Pre("input")
     post_activity = Post("activity")
     gain = Post("gain")
-    learning = Error()
+    learning = Error(scalar=True)
 
     def step(self, now: Any, dt: Any) -> dict[str, Any]:
         """One step of one encoder; `post * learning` belongs to the neuron alone."""
