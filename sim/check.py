@@ -17,6 +17,7 @@ from ..compiler.kernels.code import REDUCTIONS, KernelCode
 from ..compiler.kernels.rule_code import RuleCode
 from ..compiler.program import InputPort, OutputPort, Program
 from ..compiler.validation import validate
+from .check_learning import LEARNED, check_gate, check_learned_products, learned_limits
 
 MEMORIES = (
     "accumulator",
@@ -24,9 +25,7 @@ MEMORIES = (
     "state",
     "event",
     "count",
-    "weight",
-    "residual",
-    "synapse",
+    *LEARNED,
 )
 MAX_SHIFT = 62
 """Largest shift, and bits of the largest product: then a sum with a rounding fits 64 bits."""
@@ -58,9 +57,11 @@ def check_program(program: Program) -> None:
             _check_map(program, i)
         elif isinstance(i, Upd):
             check_update(program, i)
+            check_gate(program, i)
         elif isinstance(i, Mac | Evt):
             _check_product(program, i)
     _check_events(program)
+    check_learned_products(program)
 
 
 def check_operations(owner: str, code: KernelCode | RuleCode) -> None:
@@ -302,13 +303,15 @@ def check_inputs(
 def check_content(program: Program, name: str, content: Any) -> np.ndarray:
     """New content of memory `name` as int64; raises `InputError`.
 
-    A state word that belongs to a kernel must lie in the range that the kernel declares.
+    A state word that belongs to a kernel must lie in the range that the kernel declares; so with
+    rules. Only learned words of the weight memory can change.
     """
     if name == "value":
         lo, hi = signed_range(program.machine.value_bits)
         return _integers("memory 'value'", content, program.value.shape, lo, hi)
-    if name in ("weight", "residual", "synapse"):
-        return _learned_content(program, name, content)
+    if name in LEARNED:
+        lows, highs = learned_limits(program, name)
+        return _integers(f"memory {name!r}", content, lows.shape, lows, highs)
     if name != "state":
         check_memory(name)
         raise InputError(f"memory {name!r} cannot be loaded: it is written by instructions alone")
@@ -320,17 +323,3 @@ def check_content(program: Program, name: str, content: Any) -> np.ndarray:
                 lows[slot, i.state : i.state + i.length] = port.lo
                 highs[slot, i.state : i.state + i.length] = port.hi
     return _integers("memory 'state'", content, program.state.shape, lows, highs)
-
-
-def _learned_content(program: Program, name: str, content: Any) -> np.ndarray:
-    bits = {
-        "weight": program.machine.weight_bits,
-        "residual": program.machine.residual_bits,
-        "synapse": program.machine.state_bits,
-    }
-    shape = getattr(program, name).shape
-    array = _integers(f"memory {name!r}", content, shape, *signed_range(bits[name]))
-    words = program.plastic_words
-    if name == "weight" and not np.array_equal(array[words:], program.weight[words:]):
-        raise InputError("memory 'weight': only learned weights can be changed")
-    return array

@@ -66,7 +66,8 @@ class Engine(Protocol):
         """Overwrite a memory with `content` of `memory`'s shape.
 
         ``"value"``, ``"state"``, ``"weight"`` (of which only learned words may differ),
-        ``"residual"`` or ``"synapse"``.
+        ``"residual"`` or ``"synapse"``. What weights and residuals are together is checked before
+        the next step.
         """
 
     def learning(self, on: bool) -> None:

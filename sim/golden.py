@@ -24,6 +24,7 @@ from .check import (
     output_port,
     signed_range,
 )
+from .check_learning import check_full_weights
 from .evaluate import evaluate, fit, operations, rounded
 
 
@@ -57,6 +58,7 @@ class GoldenEngine:
         self._synapse = p.synapse.astype(np.int64)
         self._post = np.zeros((p.post_memories, p.post_words, p.machine.lanes), np.int64)
         self._saturations: Counter[str] = Counter()
+        self._loaded = False  # weights that have not been checked yet
 
     # -- the instructions ------------------------------------------------------------------------
 
@@ -176,6 +178,9 @@ class GoldenEngine:
 
     def step(self, phase: int | None = None) -> None:
         """Run one phase of a step, or all of them."""
+        if self._loaded:
+            check_full_weights(self.program, self._weight, self._residual)
+            self._loaded = False
         for number in range(len(self.program.phases)) if phase is None else [phase]:
             for instruction in check_phase(self.program, number):
                 self._execute(instruction)
@@ -234,6 +239,7 @@ class GoldenEngine:
     def load_memory(self, name: str, content: np.ndarray) -> None:
         """Overwrite a memory; see `spikeloom.sim.engine.Engine.load_memory`."""
         self._memory(name)[:] = check_content(self.program, name, content)
+        self._loaded |= name in ("weight", "residual")
 
     def learning(self, on: bool) -> None:
         """Run the ``UPD`` instructions from now on, or skip them."""

@@ -30,11 +30,19 @@ def unchanged(ops: tuple[Op, ...], stored: dict[int, int], silent: set[str]) -> 
     return all(known[new] == known[old] for new, old in stored.items())
 
 
-def _simplified(ops: tuple[Op, ...], silent: set[str]) -> list[Known]:
+def vanishes(ops: tuple[Op, ...], number: int, without: int) -> bool:
+    """Whether result `number` is 0 wherever result `without` is 0."""
+    return _simplified(ops, set(), without)[number] == ("const", 0)
+
+
+def _simplified(ops: tuple[Op, ...], silent: set[str], zero: int = -1) -> list[Known]:
+    """What each result is if the variables `silent`, and result `zero`, are 0."""
     known: list[Known] = []
     shifts: dict[int, tuple[Known, int]] = {}  # shl results: of what, by how much
     for number, op in enumerate(ops):
         found = _simplify(number, op, known, shifts, ops, silent)
+        if number == zero:
+            found = "const", 0
         known.append(found)
         if op.kind == "shl" and found == ("is", number):
             shifts[number] = known[op.operands[0]], int(op.args[1])

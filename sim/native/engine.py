@@ -21,6 +21,7 @@ from ..check import (
     check_values,
     output_port,
 )
+from ..check_learning import check_full_weights
 from .build import build
 from .c import C
 from .generate import generate
@@ -186,6 +187,11 @@ class NativeEngine:
         self._load_learned("synapse", self.program.synapse)
         self._value[:-1] = self.program.value
         self._state[:, : self.program.state.shape[1]] = self.program.state
+        self._loaded = False  # weights that have not been checked yet
+
+    def _check_loaded(self) -> None:
+        check_full_weights(self.program, self._learned("weight"), self._learned("residual"))
+        self._loaded = False
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Write input port `name`; raises `InputError`."""
@@ -201,6 +207,8 @@ class NativeEngine:
 
     def step(self, phase: int | None = None) -> None:
         """Run one phase of a step, or all of them."""
+        if self._loaded:
+            self._check_loaded()
         if phase is None:
             begin, end = 0, self._length
         else:
@@ -234,6 +242,8 @@ class NativeEngine:
         """Run `steps` whole steps; see `spikeloom.sim.engine.Engine.run`."""
         given = check_inputs(self.program, steps, inputs)
         given.sort(key=lambda pair: pair[0].phase)
+        if self._loaded:
+            self._check_loaded()
         value = _PORT_MEMORIES.index("value")
         sources = (_Port * len(given))(
             *(_Port(value, p.phase, p.base, 0, p.size, 0, 0, v.ctypes.data) for p, v in given)
@@ -289,6 +299,7 @@ class NativeEngine:
             self._state[:, : checked.shape[1]] = checked
         else:
             self._load_learned(name, checked)
+            self._loaded |= name != "synapse"
 
     def learning(self, on: bool) -> None:
         """Run the ``UPD`` instructions from now on, or skip them."""
