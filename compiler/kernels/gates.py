@@ -32,6 +32,8 @@ def unchanged(ops: tuple[Op, ...], stored: dict[int, int], silent: set[str]) -> 
 
 def vanishes(ops: tuple[Op, ...], number: int, without: int) -> bool:
     """Whether result `number` is 0 wherever result `without` is 0."""
+    while ops[without].kind == "shl":  # fraction bits of a payload: 0 if what they stand behind is
+        without = ops[without].operands[0]
     return _simplified(ops, set(), without)[number] == ("const", 0)
 
 
