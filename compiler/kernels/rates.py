@@ -114,7 +114,6 @@ class AdaptiveLIFRate(LIFRate):
     inc_n = Parameter(low=0, default=5.0)
     adaptation = State(range=(0, 512), fraction=22)
     output_rate = State(range=(0, 1), fraction=24)
-    output_state = "output_rate"
 
     def step(self, state: Any, current: Any, dt: Any) -> tuple[Any, dict[str, Any]]:
         """One step."""
