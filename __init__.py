@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .compiler.errors import SpikeloomError
     from .compiler.frontends.nengo.neuron_type import neuron_type
     from .compiler.frontends.nengo.rule_type import rule_type
+    from .compiler.kernels.curves import curve
     from .compiler.kernels.expression import (
         clip,
         constant,
@@ -53,6 +54,7 @@ _HOMES = {
     "any_of": "compiler.kernels.reductions",
     "clip": "compiler.kernels.expression",
     "constant": "compiler.kernels.expression",
+    "curve": "compiler.kernels.curves",
     "divide": "compiler.kernels.expression",
     "floor": "compiler.kernels.expression",
     "load_program": "compiler.storage",
@@ -89,6 +91,7 @@ __all__ = [
     "any_of",
     "clip",
     "constant",
+    "curve",
     "divide",
     "floor",
     "load_program",

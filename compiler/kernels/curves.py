@@ -28,16 +28,6 @@ SEGMENT_OCTAVES = 3
 """... and reaches ``2**SEGMENT_OCTAVES`` times as far as the segment below."""
 
 
-def rounded(x: Any, fraction: int) -> Any:
-    """`x` with at most `fraction` bits behind the binary point; in float `x` itself.
-
-    Fewer bits make narrower multipliers and smaller tables.
-    """
-    if not isinstance(x, Expression):
-        return x
-    return x.with_fraction(min(fraction, x.fraction))
-
-
 def curve(
     f: Callable[[Any], Any],
     x: Any,
