@@ -12,6 +12,7 @@ from . import checks
 from .errors import ProgramError
 from .instructions import Evt, Mac, Map, Upd
 from .kernels.code import KernelCode, Parameter, Port, Table
+from .kernels.rule_code import RuleCode
 from .machine import Machine
 from .program import Program
 from .validation_rules import check_captures, check_parameters, check_rules, check_update
@@ -105,7 +106,7 @@ def _check_kernel(code: KernelCode) -> None:
 
 
 def _check_tables(program: Program) -> None:
-    codes = [*program.kernels.values(), *program.rules.values()]
+    codes: list[KernelCode | RuleCode] = [*program.kernels.values(), *program.rules.values()]
     known = {f"{c.name}.{t.name}": t for c in codes for t in c.tables}
     used = {i.kernel for i in program.instructions if isinstance(i, Map)}
     used |= {i.rule for i in program.instructions if isinstance(i, Upd)}

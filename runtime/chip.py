@@ -385,9 +385,7 @@ class ProgramChip:
 
     def _memories(self) -> dict[str, np.ndarray]:
         """What lasts from step to step: copies of some memories."""
-        names = ("value", "state")
-        if self.program.projections:
-            names += LEARNED
+        names = ("value", "state", *(LEARNED if self.program.projections else ()))
         return {name: self.engine.memory(name) for name in names}
 
     def _adopt(self, program: Program, memories: dict[str, np.ndarray]) -> None:

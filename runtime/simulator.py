@@ -265,8 +265,10 @@ class Simulator(nengo.Simulator):
         rules = connection.learning_rule
         if rules is None:
             raise InputError(f"{connection}: it has no learning rule")
-        rule = next(iter(rules.values()), None) if isinstance(rules, dict) else rules
-        rule = rule[0] if isinstance(rule, list) else rule
+        several = isinstance(rules, (list, dict))
+        rule = rules
+        if several:
+            rule = next(iter(rules.values() if isinstance(rules, dict) else rules))
         if rule.modifies == "encoders":
             signal = self.model.sig[_ensemble(connection.post_obj)]["encoders"]
         else:

@@ -13,6 +13,7 @@ from nengo.ensemble import Neurons
 
 from ..compiler.frontends.nengo import Conversion
 from ..compiler.frontends.nengo.kernels import NEURONS
+from ..compiler.frontends.nengo.learning import RULES
 from ..compiler.frontends.nengo.placement import BEHIND
 
 
@@ -114,7 +115,8 @@ class _Counter:
         for connection in self.connections:
             found += self._connection(connection)
         seen = {item.name for item in found}
-        for op in self.placement.operators:
+        # A rule's own reason says more than those of its parts.
+        for op in sorted(self.placement.operators, key=lambda op: type(op) not in RULES):
             reason = self.placement.reasons.get(op)
             if reason in (None, "the clock", BEHIND) or op in self.placement.chip:
                 continue

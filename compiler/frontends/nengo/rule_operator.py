@@ -59,8 +59,8 @@ class SimRule(Operator):
         self.state_names = tuple(states)
         self.constants = dict(constants)
         self.sights = dict(sights)
-        self.sets = []
-        self.incs = []
+        self.sets: list[Signal] = []
+        self.incs: list[Signal] = []
         self.reads = unique
         self.updates = [delta, *states.values()]
 

@@ -144,9 +144,9 @@ def build_kernel_rule(model: Model, kernel_rule: KernelRule, rule: LearningRule)
     rng = np.random.RandomState(model.seeds[connection])
     states = {}
     for name, declared in kernel.declared(Synapse).items():
-        drawn = np.full(weights.shape, declared.initial if np.ndim(declared.initial) == 0 else 0.0)
-        if isinstance(declared.initial, tuple):
-            drawn = rng.uniform(*declared.initial, size=weights.shape)
+        start = declared.initial
+        low, high = start if isinstance(start, tuple) else (start, start)
+        drawn = rng.uniform(low, high, size=weights.shape)
         states[name] = Signal(drawn, name=f"{type(kernel).__name__}.{name}")
         model.sig[rule][name] = states[name]
     delta = model.sig[rule]["delta"]
