@@ -127,8 +127,8 @@ def test_the_host_computes_itself_what_it_knows():
 @pytest.mark.parametrize(
     ("neuron_type", "reason"),
     [
-        (nengo.Sigmoid(), "Sigmoid neurons have no kernel"),
-        (nengo.AdaptiveLIF(), "AdaptiveLIF neurons have no kernel"),
+        (nengo.LIFRate(tau_ref=0), "tau_ref = 0 is outside"),
+        (nengo.AdaptiveLIF(tau_n=1e-4), "tau_n = 0.0001 is outside"),
         (nengo.PoissonSpiking(nengo.RectifiedLinear()), "its rates drive a spike generator"),
     ],
 )

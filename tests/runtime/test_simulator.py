@@ -281,7 +281,7 @@ def test_placement_lists_what_is_on_the_host():
     with nengo.Network(seed=1) as net:
         u = nengo.Node(lambda t: np.sin(t), label="u")
         a = nengo.Ensemble(10, 1, label="a")
-        b = nengo.Ensemble(20, 1, label="b", neuron_type=nengo.Sigmoid())
+        b = nengo.Ensemble(20, 1, label="b", neuron_type=nengo.LIFRate(tau_ref=0))
         c = nengo.Ensemble(30, 1, label="c")
         nengo.Connection(u, a)
         nengo.Connection(a, b)
@@ -293,7 +293,7 @@ def test_placement_lists_what_is_on_the_host():
         share = sim.placement
         where = {(i.kind, i.name): (i.where, i.reason) for i in share.items}
         assert where["ensemble", "a"] == ("chip", "")
-        assert where["ensemble", "b"] == ("host", "Sigmoid neurons have no kernel")
+        assert where["ensemble", "b"] == ("host", "LIFRate.tau_ref = 0 is outside 1e-06..inf")
         assert where["node", "u"] == ("host", "Python function")
         assert where["connection", "a -> c"] == ("host", "learned weights (PES)")
         triangle = [i for i in share.items if i.kind == "synapse" and "Triangle" in i.name]
