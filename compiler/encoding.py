@@ -4,7 +4,9 @@ This is the one definition of the encoding; the hardware generator slices the sa
 
 A phase is a row of instruction words that ends with an ``END``. ``MAC``, ``EVT`` and ``END`` take
 one word. A ``MAP`` takes one word, one with its shifts and the number of its population, one for
-each parameter and one for the base address of each table, in the order of the `KernelCode`.
+each parameter and one for the base address of each table, in the order of the `KernelCode`; if it
+captures anything (``clear`` says so) one more. An ``UPD`` takes one word, one with the rest
+of its addresses, and those for parameters and tables.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import ProgramError
-from .instructions import Evt, Mac, Map
+from .instructions import Evt, Mac, Map, Upd
 from .kernels.code import KernelCode, Parameter, Table, signed_bits
+from .kernels.rule_code import RuleCode
 from .program import Program
 from .shape import LARGEST_SHIFT, SATURATION_BITS, Shape
 
-END, MAC, EVT, MAP = range(4)
+END, MAC, EVT, MAP, UPD = range(5)
+ALWAYS, PRE, POST = range(3)
+"""Gates of an ``UPD``."""
+
 SHIFT_BITS = LARGEST_SHIFT.bit_length()
 
 
@@ -71,6 +77,14 @@ class Encoding:
     multiply, map, extension, scaled : dict of str -> Field
         The first word of ``MAC`` and ``EVT``; of ``MAP``; the second word of ``MAP``; the word of
         a scaled parameter.
+    capture : dict of str -> Field
+        The last word of a ``MAP`` that captures: ``enable_R``, ``slot_R`` and ``base_R`` of each
+        post memory R.
+    update, further : dict of str -> Field
+        The first word of ``UPD`` (where it agrees with that of ``EVT``, at the same place), and
+        its second: address of row 0's states, lanes in use of the last word less one, number of
+        the saturation counter, ``skip`` and the slot concerned, the slot of each pre variable, the
+        memory of each post variable, where each post memory is read.
     word_bits : int
         Width of the instruction memory.
     """
@@ -78,7 +92,7 @@ class Encoding:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         m = shape.machine
-        head = {"opcode": 2, "wait": 1, "clear": 1}
+        head = {"opcode": 3 if shape.rules else 2, "wait": 1, "clear": 1}
         accumulator = bits_for(shape.accumulator_words)
         source = max(bits_for(shape.value_words), bits_for(shape.event_words))
         lists = bits_for(shape.lists)
@@ -115,11 +129,41 @@ class Encoding:
             }
         )
         self.scaled = _fields({"mantissa": m.parameter_bits, "shift": SHIFT_BITS})
-        words = [self.multiply, self.map, self.extension, self.scaled]
+        words = [self.multiply, self.map, self.extension, self.scaled, *self._learning()]
         width = max(f.start + f.width for fields in words for f in fields.values())
-        plain = [parameter_width(p) for k in shape.kernels for p in k.parameters if not p.scaled]
-        tables = [bits_for(table_words(t, shape)) for k in shape.kernels for t in k.tables]
+        codes: list[KernelCode | RuleCode] = [*shape.kernels, *shape.rules]
+        plain = [parameter_width(p) for k in codes for p in k.parameters if not p.scaled]
+        tables = [bits_for(table_words(t, shape)) for k in codes for t in k.tables]
         self.word_bits = max([width, *plain, *tables])
+
+    def _learning(self) -> list[dict[str, Field]]:
+        """The words that only hardware has that learns."""
+        shape = self.shape
+        self.update, self.further, self.capture = dict(self.multiply), {}, {}
+        if not shape.rules:
+            return []
+        widths = {name: field.width for name, field in self.multiply.items()}
+        self.update = _fields(widths | {"gate": 2, "rule": bits_for(len(shape.rules))})
+        slot, base = bits_for(shape.slots), bits_for(shape.post_words)
+        self.further = _fields(
+            {
+                "pre": bits_for(shape.state_words),
+                "tail": bits_for(shape.machine.lanes),
+                "population": bits_for(shape.populations),
+                "skip": 1,
+                "skip_slot": slot,
+                **{f"slot_{v}": slot for v in range(max(len(r.pre) for r in shape.rules))},
+                **{
+                    f"memory_{v}": bits_for(shape.post_memories)
+                    for v in range(max(len(r.post) for r in shape.rules))
+                },
+                **{f"base_{r}": base for r in range(shape.post_memories)},
+            }
+        )
+        for r in range(shape.post_memories):
+            self.capture |= {f"enable_{r}": 1, f"slot_{r}": slot, f"base_{r}": base}
+        self.capture = _fields(self.capture)
+        return [self.update, self.further, *([self.capture] if self.capture else [])]
 
     def encode(self, program: Program) -> tuple[list[int], list[int]]:
         """All instruction words of `program`, and the address of the first word of each phase.
@@ -141,6 +185,11 @@ class Encoding:
                     words += self._map(instruction, program.kernels[instruction.kernel], number)
                 elif isinstance(instruction, Mac | Evt):
                     words.append(self._multiply(instruction))
+                elif isinstance(instruction, Upd):
+                    number = len(populations) + list(program.projections).index(
+                        instruction.projection
+                    )
+                    words += self._update(instruction, program.rules[instruction.rule], number)
             words.append(self.head["opcode"].put(END, "opcode") | self.head["wait"].put(1, "wait"))
         return words, starts
 
@@ -164,6 +213,7 @@ class Encoding:
         first = {
             "opcode": MAP,
             "wait": 1,
+            "clear": int(bool(i.captures)),
             "list": max(0, i.list),
             "kernel": number,
             **{name: getattr(i, name) for name in ("source", "target", "state", "length")},
@@ -179,6 +229,42 @@ class Encoding:
             "population": population,
         }
         words = [_word(self.map, first, what), _word(self.extension, second, what)]
+        words += self._parameters(i, code, what)
+        if i.captures:
+            captured = {}
+            for slot, memory, base in i.captures:
+                captured |= {f"enable_{memory}": 1, f"slot_{memory}": slot, f"base_{memory}": base}
+            words.append(_word(self.capture, captured, f"captures of {what}"))
+        return words
+
+    def _update(self, i: Upd, code: RuleCode, number: int) -> list[int]:
+        what = f"UPD of projection {i.projection!r}"
+        bases: dict[int, int] = {}
+        for memory, base in i.post:
+            if bases.setdefault(memory, base) != base:
+                raise ProgramError(f"{what}: reads two places of post memory {memory} at once")
+        first = {
+            "opcode": UPD,
+            "wait": 1,
+            "gate": ("always", "pre", "post").index(i.gate),
+            "rule": [r.name for r in self.shape.rules].index(code.name),
+            **{name: getattr(i, name) for name in ("list", "source", "weights", "rows", "words")},
+        }
+        second = {
+            "pre": i.pre,
+            "tail": (i.length - 1) % self.shape.machine.lanes,
+            "population": number,
+            "skip": int(i.skip >= 0),
+            "skip_slot": i.pre_slots[i.skip] if i.skip >= 0 else 0,
+            **{f"slot_{v}": slot for v, slot in enumerate(i.pre_slots)},
+            **{f"memory_{v}": memory for v, (memory, _) in enumerate(i.post)},
+            **{f"base_{memory}": base for memory, base in bases.items()},
+        }
+        words = [_word(self.update, first, what), _word(self.further, second, what)]
+        return words + self._parameters(i, code, what)
+
+    def _parameters(self, i: Map | Upd, code: KernelCode | RuleCode, what: str) -> list[int]:
+        words = []
         for p in code.parameters:
             value = i.parameters[p.name]
             if p.scaled:
@@ -233,7 +319,9 @@ def memories(shape: Shape) -> dict[str, MemoryInfo]:
     """All memories of hardware of this shape, by name.
 
     State memories are ``state0``, ``state1``, ...; tables ``KERNEL.TABLE``. An element of ``event``
-    is the payload, above it the index.
+    is the payload, above it the index. Hardware that learns has ``residual``, ``synapse0``, ...,
+    tables ``RULE.TABLE``, ``post0``, ... (which the host can only clear) and ``control``, whose one
+    bit says whether it learns.
     """
     m = shape.machine
     encoding = Encoding(shape)
@@ -251,23 +339,36 @@ def memories(shape: Shape) -> dict[str, MemoryInfo]:
         for t in code.tables:
             bits = signed_bits(t.lo, t.hi)
             listing.append((f"{code.name}.{t.name}", table_words(t, shape), bits, 1))
+    if shape.rules:
+        plastic = shape.plastic_words * m.lanes
+        listing.append(("control", 1, 1, 1))
+        listing.append(("residual", plastic, m.residual_bits, m.lanes))
+        for k in range(shape.synapse_slots):
+            listing.append((f"synapse{k}", plastic, m.state_bits, m.lanes))
+        for r in range(shape.post_memories):
+            listing.append((f"post{r}", shape.post_words * m.lanes, m.value_bits, m.lanes))
+        for rule in shape.rules:
+            for t in rule.tables:
+                bits = signed_bits(t.lo, t.hi)
+                listing.append((f"{rule.name}.{t.name}", table_words(t, shape), bits, 1))
     return {name: MemoryInfo(i, n, bits, lanes) for i, (name, n, bits, lanes) in enumerate(listing)}
 
 
-def _by_words(program: Program) -> np.ndarray:
-    """The weights with all rows of a matrix's first word, then of its second, and so on.
+def _order(program: Program) -> np.ndarray:
+    """For each word of the hardware's weight memory, which word of the Program's stands there.
 
-    So the hardware finds them by counting, without a multiplication by the rows' pitch.
+    All rows of a matrix's first word come first, then those of its second, and so on. So the
+    hardware finds them by counting, without a multiplication by the rows' pitch.
 
     Raises
     ------
     ProgramError
         If two instructions see the same weights as matrices of different shapes.
     """
-    laid = np.array(program.weight, np.int64)
+    order = np.arange(program.weight.shape[0])
     seen: dict[int, tuple[int, int]] = {}
     for i in program.instructions:
-        if isinstance(i, (Mac, Evt)) and seen.setdefault(i.weights, (i.rows, i.words)) != (
+        if isinstance(i, (Mac, Evt, Upd)) and seen.setdefault(i.weights, (i.rows, i.words)) != (
             i.rows,
             i.words,
         ):
@@ -277,9 +378,33 @@ def _by_words(program: Program) -> np.ndarray:
         if start < end:
             raise ProgramError(f"the matrices at weight words {start} and before overlap")
         end = start + rows * words
-        matrix = program.weight[start:end].reshape(rows, words, -1)
-        laid[start:end] = matrix.transpose(1, 0, 2).reshape(rows * words, -1)
-    return laid
+        order[start:end] = order[start:end].reshape(rows, words).T.reshape(-1)
+    return order
+
+
+def to_hardware(program: Program, content: np.ndarray) -> np.ndarray:
+    """Words of weights, residuals or synapse states in the order in which the hardware has them.
+
+    Parameters
+    ----------
+    program : Program
+    content : (words, lanes) ndarray
+        All words of the weight memory, or the learned ones.
+
+    Returns
+    -------
+    (words * lanes,) int64 ndarray
+        Elements.
+    """
+    return np.asarray(content, np.int64)[_order(program)[: len(content)]].reshape(-1)
+
+
+def from_hardware(program: Program, elements: np.ndarray) -> np.ndarray:
+    """The inverse of `to_hardware`: int64 (words, lanes)."""
+    laid = np.asarray(elements, np.int64).reshape(-1, program.machine.lanes)
+    content = np.empty_like(laid)
+    content[_order(program)[: len(laid)]] = laid
+    return content
 
 
 def image(program: Program, shape: Shape) -> tuple[dict[str, np.ndarray], list[int]]:
@@ -294,12 +419,16 @@ def image(program: Program, shape: Shape) -> tuple[dict[str, np.ndarray], list[i
     """
     words, starts = Encoding(shape).encode(program)
     content: dict[str, np.ndarray] = {
-        "weight": _by_words(program).reshape(-1),
+        "weight": to_hardware(program, program.weight),
         "value": np.asarray(program.value, np.int64),
         "instruction": np.array(words, object),
     }
     for k in range(program.state.shape[0]):
         content[f"state{k}"] = np.asarray(program.state[k], np.int64)
+    if program.plastic_words:
+        content["residual"] = to_hardware(program, program.residual)
+    for k in range(program.synapse.shape[0]):
+        content[f"synapse{k}"] = to_hardware(program, program.synapse[k])
     for name, entries in program.tables.items():
         content[name] = np.ascontiguousarray(entries, np.int64).reshape(-1)
     return content, starts

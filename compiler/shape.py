@@ -13,14 +13,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import CapacityError, ProgramError
-from .instructions import Map
+from .instructions import Map, Upd
 from .kernels.code import KernelCode
+from .kernels.rule_code import RuleCode
 from .machine import Machine
 from .program import Program
-from .timing import map_extension_words
+from .timing import map_extension_words, update_extension_words
 
 SATURATION_BITS = 32
 """Width of a saturation counter; it wraps."""
+
+LEARNING = ("plastic_words", "post_memories", "post_words")
+"""Depths of what only hardware that learns has."""
 
 LARGEST_SHIFT = 63
 """Variable shifts are encoded in 6 bits."""
@@ -41,7 +45,13 @@ class Shape:
         Words of one element; `state_words` for each slot.
     lists : int
         Event lists.
-    instruction_words, populations, table_sets : int
+    instruction_words, table_sets : int
+    populations : int
+        Saturation counters: one for each population, then one for each projection.
+    rules : tuple of RuleCode
+        In the order in which ``UPD`` numbers them. Without any there is no hardware that learns.
+    plastic_words, post_memories, post_words : int
+        As in `Program`.
     """
 
     machine: Machine
@@ -55,6 +65,15 @@ class Shape:
     instruction_words: int
     populations: int
     table_sets: int
+    rules: tuple[RuleCode, ...] = ()
+    plastic_words: int = 0
+    post_memories: int = 0
+    post_words: int = 0
+
+    @property
+    def synapse_slots(self) -> int:
+        """Memories of synapse states."""
+        return max((len(code.synapses) for code in self.rules), default=0)
 
     @property
     def slots(self) -> int:
@@ -76,7 +95,8 @@ class Shape:
         return cls(
             program.machine,
             kernels,
-            **{k: max(2, 1 << (n - 1).bit_length()) for k, n in need.items()},
+            rules=tuple(program.rules[name] for name in sorted(program.rules)),
+            **{k: _depth(k, n) for k, n in need.items()},
         )
 
     def check(self, program: Program) -> None:
@@ -102,6 +122,14 @@ class Shape:
                     f"kernel {name!r} of Program {program.name!r} is not in the hardware (it has: "
                     f"{has}): build hardware with this kernel"
                 )
+        rules = {code.name: code for code in self.rules}
+        for name, rule in sorted(program.rules.items()):
+            if rules.get(name) != rule:
+                has = ", ".join(sorted(rules)) or "none"
+                raise ProgramError(
+                    f"rule {name!r} of Program {program.name!r} is not in the hardware (it has: "
+                    f"{has}): build hardware with this rule"
+                )
         large = [
             f"{what.replace('_', ' ')}: {n} needed, {getattr(self, what)} there"
             for what, n in needs(program).items()
@@ -114,6 +142,10 @@ class Shape:
         """The shape as a JSON object."""
         data = asdict(self)
         data["kernels"] = [code.to_json() for code in self.kernels]
+        data["rules"] = [code.to_json() for code in self.rules]
+        if not self.rules:
+            for name in ("rules", *LEARNING):
+                del data[name]
         return data
 
     @classmethod
@@ -125,6 +157,7 @@ class Shape:
                     **data,
                     "machine": Machine.from_json(data["machine"]),
                     "kernels": tuple(KernelCode.from_json(k) for k in data["kernels"]),
+                    "rules": tuple(RuleCode.from_json(r) for r in data.get("rules", ())),
                 }
             )
         except (TypeError, KeyError) as e:
@@ -136,10 +169,21 @@ class Shape:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _depth(name: str, needed: int) -> int:
+    """The power of two that holds `needed` words; what only learning needs may be missing."""
+    if name in LEARNING and (not needed or name == "post_memories"):
+        return needed
+    return max(2, 1 << (needed - 1).bit_length())
+
+
 def instruction_words(program: Program) -> int:
     """Words of instruction memory of a Program: all phases, each with its end."""
-    maps = [i for i in program.instructions if isinstance(i, Map)]
-    extension = sum(map_extension_words(program.kernels[m.kernel]) for m in maps)
+    extension = 0
+    for i in program.instructions:
+        if isinstance(i, Map):
+            extension += map_extension_words(program.kernels[i.kernel], bool(i.captures))
+        elif isinstance(i, Upd):
+            extension += update_extension_words(program.rules[i.rule])
     return len(program.instructions) + extension + len(program.phases)
 
 
@@ -154,6 +198,9 @@ def needs(program: Program) -> dict[str, int]:
         "event_words": program.event_words,
         "lists": program.event_lists,
         "instruction_words": instruction_words(program),
-        "populations": len(program.populations),
+        "populations": len(program.populations) + len(program.projections),
         "table_sets": max(sets, default=0),
+        "plastic_words": program.plastic_words,
+        "post_memories": program.post_memories,
+        "post_words": program.post_words,
     }

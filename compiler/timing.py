@@ -16,9 +16,12 @@ fetched and decoded, and its event count read, in the meantime. The rules:
   clears its accumulators, else ``gap`` later, so that what it adds to has been written.
 * ``MAP`` loads its parameters, issues one neuron per cycle, and writes its states, then its output.
   If its kernel reduces, a pass over all neurons that writes nothing comes before.
-* An instruction that waits, every ``MAP`` and whatever follows one, is handed over ``drain``
-  cycles after the last write before it. So is the end of the phase, in whose handover cycle the
-  sequencer is done; it accepts the next start one cycle later.
+* ``UPD`` loads its parameters, then issues one word of all lanes per cycle, and writes it ``write``
+  cycles (`UpdateTiming`) later; saturations are counted one cycle after the last write. One that
+  selects nothing, or that is switched off, loads its parameters and does nothing.
+* An instruction that waits, every ``MAP`` and ``UPD`` and whatever follows one, is handed over
+  ``drain`` cycles after the last write before it. So is the end of the phase, in whose handover
+  cycle the sequencer is done; it accepts the next start one cycle later.
 
 Everything here takes event counts either as integers or as int64 arrays (one element per step),
 and gives integers or arrays accordingly.
@@ -33,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from .instructions import Evt, Instruction, Mac, Map
+from .instructions import Evt, Instruction, Mac, Map, Upd
 from .kernels.code import KernelCode
 from .kernels.pipeline import (
     LANE_STEPS,
@@ -43,6 +46,7 @@ from .kernels.pipeline import (
     pipeline,
     stages_of,
 )
+from .kernels.rule_code import RuleCode
 from .machine import Machine
 
 Cycles = Any
@@ -54,6 +58,18 @@ MAP_EVENT = 1
 MAP_COUNT = 2
 """The count is written this many cycles after the last neuron's state."""
 
+
+MAP_CAPTURE = 1
+"""A captured word is written this many cycles after the state of its last neuron."""
+
+UPD_SOURCES = 1
+"""Between the memories that an ``UPD`` reads and its rule: choice of memories, the full weight."""
+
+UPD_STORE = 1
+"""Between a rule's results and their write: the full weight in two."""
+
+UPD_COUNT = 1
+"""Saturations are counted this many cycles after the last write."""
 
 ADDRESS_STEPS = 2
 """Operations from a value or event to the weights' address: choice, addition."""
@@ -127,8 +143,16 @@ def latencies(machine: Machine) -> Latencies:
     )
 
 
-def map_extension_words(code: KernelCode) -> int:
-    """Instruction words that follow the first one of a ``MAP``: one, parameters, tables."""
+def map_extension_words(code: KernelCode, captures: bool = False) -> int:
+    """Instruction words that follow the first one of a ``MAP``: one, parameters, tables, captures.
+
+    The last one is there if the ``MAP`` captures anything.
+    """
+    return 1 + len(code.parameters) + len(code.tables) + int(captures)
+
+
+def update_extension_words(code: RuleCode) -> int:
+    """Instruction words that follow the first one of an ``UPD``: one, parameters, tables."""
     return 1 + len(code.parameters) + len(code.tables)
 
 
@@ -157,12 +181,13 @@ def accumulate_writes(machine: Machine, handover: int, rows: int, words: int) ->
 class MapTiming:
     """Cycles of the writes of a ``MAP`` with kernel `code`, relative to its handover."""
 
-    def __init__(self, code: KernelCode, machine: Machine) -> None:
+    def __init__(self, code: KernelCode, machine: Machine, captures: bool = False) -> None:
         stages = pipeline(code, machine)
         self.depth = stages.depth
         self.reduced = stages.reduced
         at = latencies(machine)
-        self.first_issue = at.map_load + map_extension_words(code)
+        self._lanes = machine.lanes
+        self.first_issue = at.map_load + map_extension_words(code, captures)
         self.state = self.first_issue + at.map_input + self.depth
         self.events = code.emits == "events"
         self.output = self.state + (MAP_EVENT if self.events else at.map_value)
@@ -185,6 +210,11 @@ class MapTiming:
         first = handover + self.first_pass(length) + self.output
         return first + np.arange(length, dtype=np.int64)
 
+    def capture_writes(self, handover: int, length: int) -> np.ndarray:
+        """(words,) int64: cycle in which each captured word is written, in all post memories."""
+        last = np.append(np.arange(self._lanes - 1, length - 1, self._lanes), length - 1)
+        return self.state_writes(handover, length)[last] + MAP_CAPTURE
+
     def count_write(self, handover: int, length: int) -> int:
         """Cycle in which the count of a kernel that emits events is written."""
         return handover + self.first_pass(length) + self.state + length - 1 + MAP_COUNT
@@ -192,6 +222,109 @@ class MapTiming:
     def last_write(self, handover: Cycles, length: int) -> Cycles:
         """Cycle of the last write of the ``MAP``."""
         return handover + self.first_pass(length) + self.state + length - 1 + self._last
+
+
+@dataclass(frozen=True)
+class Updates:
+    """The words that an ``UPD`` goes through, in order; (n,) int64 arrays.
+
+    `rows`, `words`: the row and word of each; `cycles`: when it is written (rows that are left out
+    are not). `busy`: cycles from the one before the first issue to the last one in which anything
+    is issued or looked for; 0 if nothing is selected.
+    """
+
+    rows: np.ndarray
+    words: np.ndarray
+    cycles: np.ndarray
+    busy: int
+
+
+class UpdateTiming:
+    """Cycles of the writes of an ``UPD`` with rule `code`.
+
+    Attributes
+    ----------
+    load : int
+        From the handover to the cycle before the first issue.
+    write : int
+        From an issue to its write.
+    decide : int
+        From an event's address to the decision whether it selects another word.
+    prepare : int
+        From that decision to the cycle before the first issue of the word, at least.
+    """
+
+    def __init__(self, code: RuleCode, machine: Machine) -> None:
+        at = latencies(machine)
+        self._lanes = machine.lanes
+        self.depth = pipeline(code, machine).depth
+        self.load = at.fetch + update_extension_words(code)
+        self.write = 2 * at.memory + at.address + UPD_SOURCES + self.depth + UPD_STORE
+        self.decide = at.memory
+        self.prepare = multiplier_latency(machine) + 2
+
+    def busy(self, i: Upd, count: Cycles) -> Cycles:
+        """At most so many cycles go by until the last issue, with `count` events in the list.
+
+        Exact but for the gate ``"post"``, where events that share a word take less.
+        """
+        if i.gate == "always":
+            return i.rows * i.words
+        if i.gate == "pre":
+            return count * i.words
+        words = np.minimum(count, i.words)
+        first = 1 + self.decide + self.prepare
+        further = (words - 1) * max(i.rows, self.prepare + 1)
+        same = (count - words) * (self.decide + 1)
+        return np.where(count > 0, first + further + i.rows + same, 0)
+
+    def updates(self, i: Upd, handover: int, fired: np.ndarray) -> Updates:
+        """All that is issued.
+
+        Parameters
+        ----------
+        i : Upd
+        handover : int
+        fired : (n,) int64 ndarray
+            Indices of the events in the list, ascending; without meaning for ``"always"``.
+        """
+        go = handover + self.load
+        rows = np.asarray(fired, np.int64) if i.gate == "pre" else np.arange(i.rows)
+        if i.gate == "post":
+            words, starts, busy = self._selected(i, fired)
+        else:
+            words = np.arange(i.words)
+            starts = len(rows) * words
+            busy = len(rows) * i.words
+        issues = go + 1 + starts[:, None] + np.arange(len(rows))
+        return Updates(
+            np.tile(rows, len(words)),
+            np.repeat(words, len(rows)),
+            issues.reshape(-1) + self.write,
+            busy,
+        )
+
+    def _selected(self, i: Upd, fired: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """Words with events, the issues' cycles before each, and `Updates.busy`.
+
+        Events are looked at one after the other, ahead of the issues, by one word at most.
+        """
+        words: list[int] = []
+        starts: list[int] = []
+        decided, finished = 1 + self.decide, 0
+        for word in (np.asarray(fired, np.int64) // self._lanes).tolist():
+            if words and word == words[-1]:
+                finished = max(finished, decided)
+                decided += 1 + self.decide
+                continue
+            begun = decided + self.prepare
+            if starts:
+                begun = max(begun, starts[-1] + i.rows)
+            words.append(word)
+            starts.append(begun)
+            finished = begun + i.rows
+            decided = begun + 1
+        return np.array(words, np.int64), np.array(starts, np.int64), finished
 
 
 def issued_rows(instruction: Mac | Evt, count: Cycles = 0) -> Cycles:
@@ -207,9 +340,20 @@ class PhaseClock:
     Call `hand_over` for each instruction in order, then `finish`.
     """
 
-    def __init__(self, machine: Machine, kernels: Mapping[str, KernelCode]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        kernels: Mapping[str, KernelCode],
+        rules: Mapping[str, RuleCode] | None = None,
+    ) -> None:
         self._at = latencies(machine)
-        self._map = {name: MapTiming(code, machine) for name, code in kernels.items()}
+        self._map = {
+            (name, captures): MapTiming(code, machine, captures)
+            for name, code in kernels.items()
+            for captures in (False, True)
+        }
+        self._update = {name: UpdateTiming(code, machine) for name, code in (rules or {}).items()}
+        self.learning = True
         self.restart()
 
     def restart(self) -> None:
@@ -219,40 +363,65 @@ class PhaseClock:
         self._drained: Cycles = 0  # all writes so far have landed, and can be read
         self._after_map = False
 
-    def map_timing(self, kernel: str) -> MapTiming:
+    def map_timing(self, kernel: str, captures: bool = False) -> MapTiming:
         """Timing of a ``MAP`` of this kernel."""
-        return self._map[kernel]
+        return self._map[kernel, captures]
 
-    def hand_over(self, instruction: Instruction, count: Cycles = 0) -> Cycles:
+    def update_timing(self, rule: str) -> UpdateTiming:
+        """Timing of an ``UPD`` of this rule."""
+        return self._update[rule]
+
+    def hand_over(
+        self, instruction: Instruction, count: Cycles = 0, fired: np.ndarray | None = None
+    ) -> Cycles:
         """Cycle in which `instruction` is handed over.
 
         Parameters
         ----------
         instruction : Instruction
         count : int or int64 ndarray
-            For an ``EVT``: the number of events in its list.
+            For an ``EVT``, and an ``UPD`` with a gate: the number of events in its list.
+        fired : (n,) int64 ndarray, optional
+            For an ``UPD``: the indices of these events. Left out, one with the gate ``"post"``
+            takes as long as if they were spread over as many words as possible.
         """
-        if not isinstance(instruction, (Mac, Evt, Map)):
+        if not isinstance(instruction, (Mac, Evt, Map, Upd)):
             raise TypeError(f"the loom's clock does not know {type(instruction).__name__}")
-        is_map = isinstance(instruction, Map)
+        alone = isinstance(instruction, (Map, Upd))
         handover = self._ready
-        if is_map or self._after_map or instruction.wait:
+        if alone or self._after_map or instruction.wait:
             handover = np.maximum(handover, self._drained)
         if self._issued is not None:
             adds = isinstance(instruction, (Mac, Evt)) and not instruction.clear
             handover = np.maximum(handover, self._issued + (self._at.gap if adds else 0))
+        self._ready = handover + self._at.period
         if isinstance(instruction, Map):
-            last = self._map[instruction.kernel].last_write(handover, instruction.length)
+            timing = self._map[instruction.kernel, bool(instruction.captures)]
+            last = timing.last_write(handover, instruction.length)
             self._drained = last + self._at.drain
-            self._issued = None
+        elif isinstance(instruction, Upd):
+            self._update_over(instruction, handover, count, fired)
         else:
             issue = issued_rows(instruction, count) * instruction.words
             self._issued = handover + issue
             written = np.where(issue > 0, self._issued + self._at.row + self._at.drain, 0)
             self._drained = np.maximum(self._drained, written)
-        self._after_map = is_map
-        self._ready = handover + self._at.period
+        if alone:
+            self._issued = None
+        self._after_map = alone
         return _plain(handover)
+
+    def _update_over(
+        self, i: Upd, handover: Cycles, count: Cycles, fired: np.ndarray | None
+    ) -> None:
+        timing = self._update[i.rule]
+        go = handover + timing.load
+        self._ready = go + self._at.period
+        if not self.learning:
+            return
+        busy = timing.busy(i, count) if fired is None else timing.updates(i, 0, fired).busy
+        last = go + busy + timing.write + UPD_COUNT
+        self._drained = np.maximum(self._drained, np.where(busy > 0, last + self._at.drain, 0))
 
     def finish(self) -> Cycles:
         """Cycles of the whole phase: from its accepted start until the next can be accepted."""
@@ -269,8 +438,9 @@ def phase_cycles(
     kernels: Mapping[str, KernelCode],
     instructions: Sequence[Instruction],
     counts: Sequence[Cycles],
+    rules: Mapping[str, RuleCode] | None = None,
 ) -> Cycles:
-    """Exact clock cycles of one phase.
+    """Clock cycles of one phase: exact, but for ``UPD`` with the gate ``"post"`` the most.
 
     Parameters
     ----------
@@ -279,14 +449,15 @@ def phase_cycles(
     instructions : sequence of Instruction
         The phase.
     counts : sequence, parallel to `instructions`
-        For each ``EVT`` the events in its list when it runs, an int or an int64 array with one
-        element per step; anything for the others.
+        For each ``EVT``, and each ``UPD`` with a gate, the events in its list when it runs, an int
+        or an int64 array with one element per step; anything for the others.
+    rules : mapping of rule name -> RuleCode, optional
 
     Returns
     -------
     int or int64 ndarray
     """
-    clock = PhaseClock(machine, kernels)
+    clock = PhaseClock(machine, kernels, rules)
     for instruction, count in zip(instructions, counts, strict=True):
         clock.hand_over(instruction, count)
     return clock.finish()

@@ -8,23 +8,14 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.encoding import SHIFT_BITS, Encoding, bits_for, parameter_width, table_words
+from ..compiler.encoding import SHIFT_BITS, Encoding, bits_for
 from ..compiler.kernels.code import REDUCTIONS, KernelCode, Op, signed_bits
-from ..compiler.kernels.pipeline import (
-    STATIC,
-    WIRES,
-    memory_latency,
-    multiplier_chunks,
-    pipeline,
-)
+from ..compiler.kernels.pipeline import multiplier_chunks, pipeline
 from ..compiler.machine import Machine
 from ..compiler.shape import Shape
-from .arithmetic import delay, divide, multiply, register
-from .host import HostBus, extension_words, memory_number
-from .primitives import add_delay, add_memory
-
-LONG_DELAY = 10
-"""From so many stages on, a delay is a component instead of a chain that others may tap."""
+from .arithmetic import delay, register
+from .host import HostBus, extension_words
+from .operations import Operations, add_registers
 
 
 @dataclass(frozen=True)
@@ -132,10 +123,11 @@ class KernelPipeline(wiring.Component):
         """The component as an Amaranth module."""
         m = Module()
         code = self.code
-        self._chains: dict[int, list[Value]] = {}
-        self._late: dict[tuple[int, int], Value] = {}
+        self._operations = Operations(m, code, self.stages, self.shape.machine)
         self._read_back: set[str] = set()
-        self._load_parameters(m)
+        self._registers = add_registers(
+            m, self.shape, code, self.load, self.load_index, self.load_word
+        )
         depth = self.stages.depth
         valid: list[Value] = [self.valid]
         for stage in range(1, max(depth, *self.stages.stages) + 1):
@@ -149,16 +141,13 @@ class KernelPipeline(wiring.Component):
             result = self._result(m, number, op)
             if op.kind == "sat":
                 stage = self.stages.starts[number]
-                a = self._at(m, int(op.args[0]), stage)
-                limited = (a < int(op.args[1])) | (a > int(op.args[2]))
+                limited = self._operations.limits(number)
                 flags.append(register(m, limited & valid[stage], f"limited_{number}"))
-            named = Signal(signed(op.bits), name=f"r{number}_{op.kind}")
-            m.d.comb += named.eq(result)
-            self._chains[number] = [named]
+            self._operations.add(number, result)
         lowest = -(1 << (self.shape.machine.state_bits - 1))
         highest = -lowest - 1
         for k, number in enumerate(code.next_state):
-            following = self._at(m, number, depth)
+            following = self._operations.at(number, depth)
             op = code.ops[number]
             if op.lo < lowest:
                 following = Mux(following < lowest, lowest, following)
@@ -168,98 +157,44 @@ class KernelPipeline(wiring.Component):
         total = sum(flags, Const(0, 1)) if flags else Const(0, 1)
         m.d.sync += self.saturations.eq(total)
         m.d.comb += [
-            self.output.eq(self._at(m, code.emit, depth)),
+            self.output.eq(self._operations.at(code.emit, depth)),
             self.out_valid.eq(valid[depth]),
             self.out_last.eq(delay(m, self.last, depth, "last")),
         ]
         return m
 
-    def _load_parameters(self, m: Module) -> None:
-        """Registers of parameters and table bases, each loaded by its extension word."""
-        machine = self.shape.machine
-        self._plain: dict[str, Signal] = {}
-        self._scaled: dict[str, tuple[Signal, Signal]] = {}
-        self._base: dict[str, Signal] = {}
-        for index, p in enumerate(self.code.parameters, start=1):
-            with m.If(self.load & (self.load_index == index)):
-                if p.scaled:
-                    mantissa = Signal(
-                        signed(machine.parameter_bits), name=f"parameter_{index}_mantissa"
-                    )
-                    shift = Signal(SHIFT_BITS, name=f"parameter_{index}_shift")
-                    for field, signal in (("mantissa", mantissa), ("shift", shift)):
-                        f = self.encoding.scaled[field]
-                        m.d.sync += signal.eq(self.load_word[f.start : f.start + f.width])
-                    self._scaled[p.name] = mantissa, shift
-                else:
-                    plain = Signal(signed(parameter_width(p)), name=f"parameter_{index}")
-                    m.d.sync += plain.eq(self.load_word)
-                    self._plain[p.name] = plain
-        for index, t in enumerate(self.code.tables, start=1 + len(self.code.parameters)):
-            base = Signal(bits_for(table_words(t, self.shape)), name=f"{t.name}_base")
-            with m.If(self.load & (self.load_index == index)):
-                m.d.sync += base.eq(self.load_word)
-            self._base[t.name] = base
-
-    def _at(self, m: Module, number: int, stage: int) -> Value:
-        """Result `number` as it stands at `stage`, delayed where it was ready earlier."""
-        chain = self._chains[number]
-        op = self.code.ops[number]
-        if op.kind in STATIC:
-            return chain[0]
-        if op.kind in WIRES:  # delays its operand, which others may use delayed as well
-            named = Signal(signed(op.bits), name=f"r{number}_wired_{stage}")
-            m.d.comb += named.eq(_wire(op, self._at(m, int(op.args[0]), stage)))
-            return named
-        ready = self.stages.stages[number]
-        if stage - ready >= LONG_DELAY:
-            if (number, stage) not in self._late:
-                later = Signal(signed(op.bits), name=f"r{number}_at_{stage}")
-                add_delay(m, f"r{number}_delay_{stage}", chain[0], stage - ready, later)
-                self._late[number, stage] = later
-            return self._late[number, stage]
-        while len(chain) <= stage - ready:
-            chain.append(register(m, chain[-1], f"r{number}_at_{ready + len(chain)}"))
-        return chain[stage - ready]
-
     def _result(self, m: Module, number: int, op: Op) -> Value:
         """The operation's result, at its stage."""
-        name = f"r{number}"
-        args = op.operands
-        start = self.stages.starts[number]
-        x = [self._at(m, i, start) for i in args]
-        machine = self.shape.machine
+        name = str(op.args[0]) if op.args else ""
         match op.kind:
             case "input":
                 return self.x
             case "state":
-                slot = [s.name for s in self.code.states].index(str(op.args[0]))
+                slot = [s.name for s in self.code.states].index(name)
                 return getattr(self, f"state_{slot}")  # type: ignore[no-any-return]
             case "param":
-                return self._plain[str(op.args[0])]
-            case "const":
-                return Const(int(op.args[0]), signed(op.bits))
-            case "shl" | "floor":
-                return _wire(op, x[0])
-            case "mul":
-                return multiply(m, x[0], x[1], machine, name)
-            case "scale":
-                mantissa, shift = self._scaled[str(op.args[1])]
-                unit = self.scales[number].name
-                m.d.comb += [
-                    getattr(self, f"{unit}_x").eq(x[0]),
-                    getattr(self, f"{unit}_mantissa").eq(mantissa),
-                    getattr(self, f"{unit}_shift").eq(shift),
-                ]
-                return getattr(self, f"{unit}_y")  # type: ignore[no-any-return]
-            case "divide":
-                return divide(m, x[0], x[1], int(op.args[2]), machine, name)
-            case "table":
-                wait = self.stages.stages[number] - start - memory_latency(machine)
-                return self._table(m, x[0], str(op.args[1]), wait, name)
+                return self._registers.plain[name]
+        x = self._operations.operands(number)
         if op.kind in REDUCTIONS:
-            return self._reduction(m, op, x[0], start, name)
-        return _combine(op, x)
+            return self._reduction(m, op, x[0], self.stages.starts[number], f"r{number}")
+        if op.kind == "scale":
+            mantissa, shift = self._registers.scaled[str(op.args[1])]
+            unit = self.scales[number].name
+            m.d.comb += [
+                getattr(self, f"{unit}_x").eq(x[0]),
+                getattr(self, f"{unit}_mantissa").eq(mantissa),
+                getattr(self, f"{unit}_shift").eq(shift),
+            ]
+            return getattr(self, f"{unit}_y")  # type: ignore[no-any-return]
+        if op.kind == "table":
+            table = str(op.args[1])
+            base = self._registers.base[table]
+            entry = self._operations.table(number, x[0], base, self.shape, self.host)
+            if table not in self._read_back:
+                self._read_back.add(table)
+                m.d.comb += getattr(self, f"table_{table}").eq(entry)
+            return entry
+        return self._operations.result(number, x)
 
     def _reduction(self, m: Module, op: Op, x: Value, stage: int, name: str) -> Value:
         """A register that collects `x` of all neurons in the first pass.
@@ -308,73 +243,3 @@ class KernelPipeline(wiring.Component):
                 m.d.sync += index.eq(index + 1)
             self._index[stage] = index
         return self._index[stage]
-
-    def _table(self, m: Module, argument: Value, table: str, wait: int, name: str) -> Value:
-        """A table's entry; each ``table`` operation has its own copy of the table.
-
-        The address, computed in the argument's stage, is held in `wait` registers.
-        """
-        t = next(t for t in self.code.tables if t.name == table)
-        depth = table_words(t, self.shape)
-        computed = Signal(bits_for(depth), name=f"{name}_address")
-        m.d.comb += computed.eq(argument + self._base[table])
-        address = delay(m, computed, wait, f"{name}_held_address")
-        entry = Signal(signed(signed_bits(t.lo, t.hi)), name=f"{name}_entry")
-        host = self.host
-        here = host.memory == memory_number(self.shape, f"{self.code.name}.{table}")
-        add_memory(
-            m,
-            f"{name}_table",
-            depth,
-            write=(host.write & here, host.address[: len(address)], host.data[: len(entry)]),
-            read_address=Mux(host.idle, host.address[: len(address)], address),
-            read_data=entry,
-            latency=memory_latency(self.shape.machine),
-        )
-        if table not in self._read_back:
-            self._read_back.add(table)
-            m.d.comb += getattr(self, f"table_{table}").eq(entry)
-        return entry
-
-
-def _wire(op: Op, x: Value) -> Value:
-    """Operations without hardware."""
-    return x << int(op.args[1]) if op.kind == "shl" else x >> int(op.args[1])
-
-
-def _combine(op: Op, x: list[Value]) -> Value:
-    """Simple operations."""
-    match op.kind:
-        case "add":
-            return x[0] + x[1]
-        case "sub":
-            return x[0] - x[1]
-        case "neg":
-            return -x[0]
-        case "abs":
-            return Mux(x[0] < 0, -x[0], x[0])
-        case "round":
-            n = int(op.args[1])
-            return (x[0] + (1 << (n - 1))) >> n
-        case "min":
-            return Mux(x[0] < x[1], x[0], x[1])
-        case "max":
-            return Mux(x[0] > x[1], x[0], x[1])
-        case "gt":
-            return x[0] > x[1]
-        case "ge":
-            return x[0] >= x[1]
-        case "eq":
-            return x[0] == x[1]
-        case "and":
-            return x[0] & x[1]
-        case "or":
-            return x[0] | x[1]
-        case "not":
-            return x[0] == 0
-        case "select":
-            return Mux(x[0] != 0, x[1], x[2])
-        case "sat":
-            low, high = int(op.args[1]), int(op.args[2])
-            return Mux(x[0] < low, low, Mux(x[0] > high, high, x[0]))
-    raise AssertionError(op.kind)

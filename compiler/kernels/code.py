@@ -200,6 +200,11 @@ class KernelCode:
         return self.input.fraction is None
 
     @property
+    def outputs(self) -> tuple[int, ...]:
+        """Result numbers of everything that is stored: the states, then the output."""
+        return (*self.next_state, self.emit)
+
+    @property
     def reductions(self) -> tuple[int, ...]:
         """Numbers of the reductions over the population; it runs in two passes if there are any."""
         return tuple(n for n, op in enumerate(self.ops) if op.kind in REDUCTIONS)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ..machine import Machine
 from .code import REDUCTIONS, KernelCode, Op
+from .rule_code import RuleCode
 
 MULTIPLIER_STEPS = 3
 """Input, pipeline and output register of a hardware multiplier; a slow clock needs no pipeline."""
@@ -92,7 +93,7 @@ def multiply_latency(a_bits: int, b_bits: int, machine: Machine) -> int:
     return multiplier_latency(machine) + stages_of((partial_products - 1).bit_length(), machine)
 
 
-def unit_latency(code: KernelCode, op: Op, machine: Machine) -> int:
+def unit_latency(code: KernelCode | RuleCode, op: Op, machine: Machine) -> int:
     """Stages of an operation out of `UNITS`."""
     if op.kind == "divide":
         return -(-(int(op.args[2]) + DIVIDE_STEPS) // division_steps_per_stage(machine))
@@ -128,8 +129,8 @@ class Pipeline:
     reduced: int = 0
 
 
-def pipeline(code: KernelCode, machine: Machine) -> Pipeline:
-    """The stages of kernel `code` on `machine`."""
+def pipeline(code: KernelCode | RuleCode, machine: Machine) -> Pipeline:
+    """The stages of kernel or rule `code` on `machine`."""
     most = machine.operations_per_stage
     at: list[tuple[int, int]] = []  # stage and steps of each result
     starts: list[int] = []
@@ -152,12 +153,12 @@ def pipeline(code: KernelCode, machine: Machine) -> Pipeline:
             at.append((stage + (steps == most) + memory_latency(machine), 0))
         else:
             at.append((stage, steps))
-    outputs = (at[i] for i in (*code.next_state, code.emit))
+    outputs = (at[i] for i in code.outputs)
     depth = max(stage + (steps > 0) for stage, steps in outputs)
     return Pipeline(
         tuple(stage for stage, _ in at),
         tuple(steps for _, steps in at),
         tuple(starts),
         max(1, depth),
-        max((starts[n] + 1 for n in code.reductions), default=0),
+        max((starts[n] + 1 for n, op in enumerate(code.ops) if op.kind in REDUCTIONS), default=0),
     )
