@@ -1,7 +1,8 @@
 """Errors of float Nengo and of fixed point, both against the ideal signal: ``make accuracy``.
 
 Exit status 1 if fixed point misses one of the marks: within 10 % of float's own error on the
-networks, rates within 0.5 Hz rms.
+networks and on the tasks of learning rules (of weights alone: within 10 % of what float learns),
+rates within 0.5 Hz rms.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import nengo
 import numpy as np
+from learning_networks import TAIL, TASKS, Task
 from networks import BENCHMARKS, HIGHEST_RATE, LOWEST_RATE, Benchmark, lif_rates
 
 import spikeloom
@@ -73,6 +75,56 @@ def measure_rates(engine: str) -> dict[str, Any]:
     }
 
 
+def measure_learning(task: Task, engine: str) -> dict[str, Any]:
+    """What is left of the error at the end of learning, in float and in fixed point.
+
+    Where a task has no error, weights are judged: how far those of fixed point are from float's,
+    as a part of what float learned.
+    """
+    net, probe, wanted = task.make()
+    with nengo.Simulator(net, progress_bar=False) as floating:
+        floating.run(task.seconds)
+    with spikeloom.Simulator(net, engine=engine, progress_bar=False) as fixed:
+        fixed.run(task.seconds)
+        on_chip = len(fixed.program.projections) if fixed.program else 0
+    here, there = fixed.data[probe], floating.data[probe]
+    if wanted is None:
+        learned = rmse(there[-1], there[0])
+        error = rmse(here[-1], there[-1])
+        result = {"float": learned, "fixed": error, "ratio": error / learned}
+        ok = result["ratio"] <= LARGEST_RATIO - 1
+    else:
+        tail = slice(int(len(there) * (1 - TAIL)), None)
+        ideal = floating.data[wanted][tail]
+        error = rmse(there[tail], ideal)
+        result = {"float": error, "fixed": rmse(here[tail], ideal)}
+        result["ratio"] = result["fixed"] / error
+        ok = result["ratio"] <= LARGEST_RATIO
+    return {
+        "task": task.name,
+        "seconds": task.seconds,
+        "rules_on_chip": on_chip,
+        **result,
+        "ok": ok and on_chip > 0,
+    }
+
+
+def print_learning(results: list[dict[str, Any]]) -> None:
+    """The table of the learning tasks."""
+    rows = [
+        [
+            r["task"],
+            f"{r['seconds']:g}",
+            f"{r['float']:.3g}",
+            f"{r['fixed']:.3g}",
+            f"{r['ratio']:.3f}",
+            "ok" if r["ok"] else "missed",
+        ]
+        for r in results
+    ]
+    print_table(["learning", "s", "float", "fixed", "ratio", ""], rows)
+
+
 def main() -> int:
     """Measure, print the table, and say whether all marks were met."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -81,9 +133,11 @@ def main() -> int:
     arguments = parser.parse_args()
     networks = [measure(b, arguments.engine) for b in BENCHMARKS]
     rates = measure_rates(arguments.engine)
-    ok = all(r["ok"] for r in [*networks, rates])
+    learning = [measure_learning(task, arguments.engine) for task in TASKS]
+    ok = all(r["ok"] for r in [*networks, rates, *learning])
     if arguments.json:
-        print(json.dumps({"networks": networks, "rates": rates, "ok": ok}, indent=1))
+        found = {"networks": networks, "rates": rates, "learning": learning, "ok": ok}
+        print(json.dumps(found, indent=1))
         return 0 if ok else 1
     head = ["network", "s", "float vs ideal", "fixed vs ideal", "ratio", "fixed vs float", ""]
     rows = [
@@ -104,6 +158,7 @@ def main() -> int:
         f"rms, {rates['largest_error_hz']:.2f} Hz at most "
         f"({'ok' if rates['ok'] else f'over {LARGEST_RATE_ERROR} Hz'})"
     )
+    print_learning(learning)
     return 0 if ok else 1
 
 
