@@ -11,6 +11,7 @@ from nengo.builder.signal import Signal
 
 from ...kernels.observed import Sight
 from ...kernels.rule import Rule
+from ...machine import Machine
 
 
 class SimRule(Operator):
@@ -84,6 +85,16 @@ class SimRule(Operator):
         """The synapses' own states by name."""
         return dict(zip(self.state_names, self.updates[1:], strict=True))
 
+    def _gates(self, signals: Any) -> list[np.ndarray]:
+        """Spikes without which nothing changes; none if something may change in any step."""
+        gate = type(self.rule).code(Machine()).gate
+        sides = {"pre": ("pre",), "post": ("post",), "either": ("pre", "post")}.get(gate, ())
+        return [
+            signals[self.variables[name]]
+            for name, s in self.rule.seen().items()
+            if s.of == "spike" and s.side in sides
+        ]
+
     def make_step(self, signals: Any, dt: float, rng: Any) -> Any:
         """A function that steps all synapses once."""
         rule = self.rule
@@ -91,6 +102,7 @@ class SimRule(Operator):
         states = {name: signals[signal] for name, signal in self.states.items()}
         seen = rule.seen()
         spikes = {name for name, s in seen.items() if s.of == "spike"}
+        gates = self._gates(signals)
 
         def column(name: str, values: np.ndarray) -> np.ndarray:
             if values.shape == (1,):
@@ -101,6 +113,9 @@ class SimRule(Operator):
         live = {name: column(name, signals[signal]) for name, signal in self.variables.items()}
 
         def step() -> None:
+            if gates and not any(np.any(gate) for gate in gates):
+                delta[...] = 0  # proved for the rule: nothing changes without these spikes
+                return
             now = {"weight": weights, **states, **fixed, **live}
             for name in spikes:
                 now[name] = live[name] > 0
