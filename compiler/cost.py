@@ -1,11 +1,11 @@
-"""What a Program takes: words of each memory and clock cycles per step, both exact."""
+"""What a Program takes: words of each memory and clock cycles per step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .instructions import Evt, Map
+from .instructions import Evt, Map, Upd
 from .program import Program
 from .timing import Cycles, busy_cycles, phase_cycles
 
@@ -89,6 +89,9 @@ def step_cycles(
 ) -> StepCycles:
     """Clock cycles of one step as a function of how many events each list holds.
 
+    Exact, but for an ``UPD`` with the gate ``"post"``, which takes the most where the events are
+    spread over as many words as possible: that is assumed.
+
     Parameters
     ----------
     program : Program
@@ -112,11 +115,11 @@ def step_cycles(
         counts: list[Cycles] = []
         for i in phase:
             count: Cycles = 0
-            if isinstance(i, Evt):
+            if isinstance(i, Evt) or (isinstance(i, Upd) and i.gate != "always"):
                 count = (events if i.list in filled else previous).get(i.list, 0)
             elif isinstance(i, Map) and i.list >= 0:
                 filled.add(i.list)
             counts.append(count)
-        total = total + phase_cycles(program.machine, program.kernels, phase, counts)
+        total = total + phase_cycles(program.machine, program.kernels, phase, counts, program.rules)
         multiplying = multiplying + busy_cycles(phase, counts)
     return StepCycles(total, multiplying)

@@ -51,6 +51,7 @@ def _phase(program: Program, number: int) -> Iterator[str]:
     for position, instruction in enumerate(program.phases[number]):
         mark = "*" if getattr(instruction, "wait", False) else " "
         rows.append((f"{position}{mark}", instruction.opcode, *_instruction(program, instruction)))
+        rows += [("", "", f"    {text}", "") for text in _details(program, instruction)]
     for output in program.outputs.values():
         if output.phase == number:
             rows.append(("", "OUT", *_output(program, output)))
@@ -96,9 +97,6 @@ def _instruction(program: Program, instruction: Instruction) -> tuple[str, str]:
         source = _addresses("acc", m.source, program.machine.words(m.length))
         state = f", state[{m.state}..]" if code.states else ""
         text = f"{to} = {m.kernel}({source} >> {m.input_shift}{state}) x {m.length}"
-        words = program.machine.words(m.length)
-        for slot, memory, base in m.captures:
-            text += f"; {_addresses(f'post.{memory}', base, words)} = {code.states[slot].name}"
         return text, m.comment or m.population
     if isinstance(instruction, Upd):
         return _update(program, instruction), instruction.comment or instruction.projection
@@ -107,19 +105,29 @@ def _instruction(program: Program, instruction: Instruction) -> tuple[str, str]:
 
 def _update(program: Program, i: Upd) -> str:
     code = program.rules[i.rule]
-    seen = [
-        f"{v.name} state.{slot}[{i.pre}..]" for v, slot in zip(code.pre, i.pre_slots, strict=True)
-    ]
-    seen += [f"{v.name} post.{m}[{base}..]" for v, (m, base) in zip(code.post, i.post, strict=True)]
     which = {
         "always": "all rows and words",
         "pre": f"rows of event list {i.list} at {i.source}",
         "post": f"words of event list {i.list} at {i.source}",
     }[i.gate]
     if i.skip >= 0:
-        which += f" without rows where {code.pre[i.skip].name}"
-    weights = f"weight[{i.weights}.. {i.rows} x {i.words}]"
-    return f"{weights} = {i.rule}({', '.join(['itself', *seen])}) in {which}"
+        which += f" but rows where {code.pre[i.skip].name}"
+    return f"weight[{i.weights}.. {i.rows} x {i.words}] = {i.rule}({which})"
+
+
+def _details(program: Program, instruction: Instruction) -> Iterator[str]:
+    """What a ``MAP`` captures, and what an ``UPD`` looks at."""
+    if isinstance(instruction, Map):
+        words = program.machine.words(instruction.length)
+        states = program.kernels[instruction.kernel].states
+        for slot, memory, base in instruction.captures:
+            yield f"{_addresses(f'post.{memory}', base, words)} = {states[slot].name}"
+    elif isinstance(instruction, Upd):
+        i, code = instruction, program.rules[instruction.rule]
+        for v, slot in zip(code.pre, i.pre_slots, strict=True):
+            yield f"{v.name} = {_addresses(f'state.{slot}', i.pre, i.rows)}"
+        for v, (memory, base) in zip(code.post, i.post, strict=True):
+            yield f"{v.name} = {_addresses(f'post.{memory}', base, i.words)}"
 
 
 def _projections(program: Program) -> Iterator[str]:
