@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 
 from .program import Program, ProjectionInfo
+
+LEARNED = ("weight", "residual", "synapse")
+"""Memories that learning changes."""
+
+
+def with_learned(program: Program, memories: Mapping[str, np.ndarray]) -> Program:
+    """A copy of a Program that begins with learned weights and states of synapses.
+
+    Parameters
+    ----------
+    program : Program
+    memories : mapping of memory name -> ndarray
+        Those of `LEARNED`, as `Engine.memory` gives them.
+    """
+    return replace(
+        program,
+        weight=memories["weight"].astype(np.int32),
+        residual=memories["residual"].astype(np.int32),
+        synapse=memories["synapse"].astype(np.int64),
+    )
 
 
 def full_weights(

@@ -6,7 +6,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,10 +18,12 @@ from ..compiler.kernels.observed import CAPTURES
 from ..compiler.passes.learned import learned_edges
 from ..compiler.program import Program
 from ..compiler.projections import (
+    LEARNED,
     full_weights,
     put_synapse_states,
     put_weights,
     synapse_states,
+    with_learned,
 )
 from ..sim.engine import Engine
 
@@ -33,9 +34,6 @@ STEPS_BETWEEN_LOOKS = 100
 
 WIDER = 4.0
 """What leaves its expected range gets one so many times as large."""
-
-LEARNED = ("weight", "residual", "synapse")
-"""Memories that learning changes."""
 
 FEWEST_STEPS_HELD = 8
 """Inputs that change less often than once in so many steps are written when they change."""
@@ -265,13 +263,7 @@ class ProgramChip:
 
     def learned_program(self) -> Program:
         """The Program with the weights and synapse states of now as its initial ones."""
-        memories = {name: self.engine.memory(name) for name in LEARNED}
-        return replace(
-            self.program,
-            weight=memories["weight"].astype(np.int32),
-            residual=memories["residual"].astype(np.int32),
-            synapse=memories["synapse"],
-        )
+        return with_learned(self.program, {n: self.engine.memory(n) for n in LEARNED})
 
     def _give_learning_room(self, start: dict[str, np.ndarray] | None) -> bool:
         """Lower the Graph anew for what nears the end of its range.

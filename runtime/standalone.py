@@ -11,6 +11,7 @@ import numpy as np
 
 from ..compiler.errors import InputError
 from ..compiler.program import InputPort, Program
+from ..compiler.projections import LEARNED, full_weights, with_learned
 from .board import BoardEngine
 from .engines import create_engine
 
@@ -34,6 +35,8 @@ class RunResult:
         Time that the engine took.
     link : dict or None
         For a board: what the link to it carried, and the clock cycles that the run took.
+    learned : Program or None
+        The Program with what was learned as its initial weights; None if it does not learn.
     """
 
     outputs: dict[str, np.ndarray]
@@ -41,6 +44,17 @@ class RunResult:
     saturations: dict[str, int]
     seconds: float
     link: dict[str, Any] | None = None
+    learned: Program | None = None
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """What was learned, by projection: (targets, sources) float64, in the model's unit."""
+        if self.learned is None:
+            return {}
+        program = self.learned
+        return {
+            name: full_weights(program, name, program.weight, program.residual) * p.unit
+            for name, p in program.projections.items()
+        }
 
 
 def run_program(
@@ -51,6 +65,7 @@ def run_program(
     record: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
     say: Callable[[int], None] = lambda done: None,
+    learning: bool = True,
 ) -> RunResult:
     """Run `program` from its initial state.
 
@@ -67,6 +82,8 @@ def run_program(
         For the engine, such as the port of a board.
     say : callable
         Called with the number of steps done, now and then.
+    learning : bool
+        Whether learning rules change their weights.
 
     Raises
     ------
@@ -86,6 +103,7 @@ def run_program(
         if count:
             limited[name] = count
     machine = create_engine(engine, program, **(options or {}))
+    machine.learning(learning)
     outputs = {name: np.zeros((steps, program.outputs[name].size)) for name in names}
     seconds = 0.0
     for first in range(0, steps, BLOCK):
@@ -101,7 +119,10 @@ def run_program(
     link = None
     if isinstance(machine, BoardEngine):
         link = machine.statistics() | {"cycles": machine.cycles()}
-    return RunResult(outputs, limited, machine.saturations(), seconds, link)
+    learned = None
+    if program.projections:
+        learned = with_learned(program, {name: machine.memory(name) for name in LEARNED})
+    return RunResult(outputs, limited, machine.saturations(), seconds, link, learned)
 
 
 def quantise(program: Program, port: InputPort, values: np.ndarray) -> tuple[np.ndarray, int]:

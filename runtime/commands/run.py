@@ -11,7 +11,7 @@ import numpy as np
 
 from ...compiler.errors import InputError, RangeError
 from ...compiler.program import Program
-from ...compiler.storage import load_program
+from ...compiler.storage import load_program, save_program
 from ..arrays import read_arrays, write_arrays
 from ..board import DEFAULT_BAUD, SIMULATED
 from ..engines import BOARD, board_options, engines
@@ -20,7 +20,7 @@ from ..terminal import print_table, progress
 
 HELP = """Run a compiled Program from its initial state. Inputs come from an .npz file that holds
 one array per input, (steps, size) or (size,) to hold it, over those that were recorded at
-compilation. Outputs are floats in the units of the model."""
+compilation. Outputs are floats in the units of the model; what was learned is written with them."""
 EXAMPLE = "spikeloom run out/channel --time 1.0 --input stimulus.npz -o result.npz"
 DEFAULT_SECONDS = 1.0
 RECORDED = "inputs.npz"
@@ -52,6 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="OUT.npz", help="where to write the outputs")
     parser.add_argument(
+        "--learned",
+        metavar="FILE.slp",
+        help="write the Program with the weights that were learned, to go on from",
+    )
+    parser.add_argument("--freeze", action="store_true", help="learning rules change nothing")
+    parser.add_argument(
         "--allow-saturation",
         action="store_true",
         help="do not fail where a signal left the range of its format",
@@ -77,11 +83,18 @@ def execute(arguments: argparse.Namespace) -> int:
             arguments.record,
             options,
             say=lambda done: show(f"{done} of {steps} steps"),
+            learning=not arguments.freeze,
         )
     if not arguments.allow_saturation:
         refuse_saturation(program, result)
     if arguments.output is not None:
-        write_arrays(arguments.output, {**result.outputs, "time": _times(program, steps)})
+        weights = {f"weights {name}": array for name, array in result.weights().items()}
+        found = {**result.outputs, **weights, "time": _times(program, steps)}
+        write_arrays(arguments.output, found)
+    if arguments.learned is not None:
+        if result.learned is None:
+            raise InputError(f"--learned: {program.name!r} has no learning rules on the chip")
+        save_program(result.learned, arguments.learned)
     summary = summarise(program, result, steps, arguments.engine)
     if arguments.json:
         print(json.dumps(summary, indent=1))
@@ -100,7 +113,7 @@ def refuse_saturation(program: Program, result: RunResult) -> None:
             "--calibrate over such inputs, or accept it with --allow-saturation"
         )
     for name, count in result.saturations.items():
-        origin = program.populations[name].origin or name
+        origin = {**program.populations, **program.projections}[name].origin or name
         raise RangeError(
             f"{origin} saturated {count} times; compile with --calibrate over such inputs, or "
             "accept it with --allow-saturation"
