@@ -114,6 +114,9 @@ class _Counter:
         found = [self._ensemble(o) for o in self.model.sig if isinstance(o, nengo.Ensemble)]
         for connection in self.connections:
             found += self._connection(connection)
+        for learned in self.placement.learned.values():
+            name = self.names.of_signal(learned.op.delta.base).removesuffix(".delta")
+            found.append(Item(name, "learning rule", "chip", learned.weights.size))
         seen = {item.name for item in found}
         # A rule's own reason says more than those of its parts.
         for op in sorted(self.placement.operators, key=lambda op: type(op) not in RULES):

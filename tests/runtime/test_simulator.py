@@ -286,8 +286,10 @@ def test_placement_lists_what_is_on_the_host():
         nengo.Connection(u, a)
         nengo.Connection(a, b)
         nengo.Connection(b, c, synapse=nengo.synapses.Triangle(0.01))
-        conn = nengo.Connection(a, c, learning_rule_type=nengo.PES())
+        conn = nengo.Connection(a, c, learning_rule_type=nengo.RLS())
         nengo.Connection(c, conn.learning_rule)
+        other = nengo.Connection(a, c, learning_rule_type=nengo.PES(), label="second")
+        nengo.Connection(c, other.learning_rule)
         nengo.Probe(c, synapse=0.01)
     with simulator(net) as sim:
         share = sim.placement
@@ -295,11 +297,12 @@ def test_placement_lists_what_is_on_the_host():
         assert where["ensemble", "a"] == ("chip", "")
         assert where["ensemble", "b"] == ("host", "LIFRate.tau_ref = 0 is outside 1e-06..inf")
         assert where["node", "u"] == ("host", "Python function")
-        assert where["connection", "a -> c"] == ("host", "learned weights (PES)")
+        assert where["connection", "a -> c"] == ("host", "learned weights (RLS)")
         triangle = [i for i in share.items if i.kind == "synapse" and "Triangle" in i.name]
         assert triangle[0].where == "host" and "not a linear filter" in triangle[0].reason
         assert share.count("ensemble", "chip") == 40
         assert share.count("ensemble") == 60
-        assert "PES of a -> c" in {i.name for i in share.on_host}
+        assert "RLS of a -> c" in {i.name for i in share.on_host}
+        assert where["learning rule", "PES of second"] == ("chip", "")
         assert "neurons on the chip: 40 of 60" in str(share)
         assert share.to_json()["counts"]["ensemble"] == {"chip": 40, "host": 20}
