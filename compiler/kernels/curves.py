@@ -102,7 +102,8 @@ behind an entry."""
 def _even(x: Expression, points: int) -> Place:
     if not 2 <= points <= LARGEST_TABLE:
         raise KernelError(
-            f"kernel {x.tracer.kernel}: a curve of {points} points; 2 to {LARGEST_TABLE} are possible"
+            f"kernel {x.tracer.kernel}: a curve of {points} points; "
+            f"2 to {LARGEST_TABLE} are possible"
         )
     span = (x.hi - x.lo) / 2.0**x.fraction
     finer = math.floor(math.log2((points - 1) / span)) if span > 0 else 0

@@ -27,6 +27,8 @@ import numpy as np
 from ..errors import KernelError
 from .code import Op, Parameter, Table, signed_bits
 from .parameters import ParameterExpression
+from .refusals import UFUNCS, Traced
+from .source import line_here
 
 WIDEST = 62
 """Bits that a result may have: engines compute in 64-bit words."""
@@ -114,10 +116,8 @@ class Tracer:
         self.parameters.setdefault(parameter, expression)
 
 
-class Expression:
+class Expression(Traced):
     """A traced value: result number, integer range, fraction bits."""
-
-    __array_ufunc__ = None  # NumPy must leave mixed arithmetic to the methods below
 
     def __init__(self, tracer: Tracer, number: int, lo: int, hi: int, fraction: int) -> None:
         self.tracer = tracer
@@ -125,12 +125,6 @@ class Expression:
         self.lo = lo
         self.hi = hi
         self.fraction = fraction
-
-    def __bool__(self) -> bool:
-        raise KernelError(
-            f"kernel {self.tracer.kernel}: `if`, `and`, `or`, `not` on a traced value; "
-            "use select(condition, a, b), minimum, maximum, &, | or ~"
-        )
 
     # -- formats -----------------------------------------------------------------------------
 
@@ -230,6 +224,15 @@ class Expression:
     __rmul__ = __mul__
 
     # -- comparisons -------------------------------------------------------------------------
+
+    def __eq__(self, other: Any) -> Any:
+        a, b = self._aligned(other)
+        return self._compare("eq", a, b)
+
+    def __ne__(self, other: Any) -> Any:
+        return ~(self == other)
+
+    __hash__ = object.__hash__
 
     def _compare(self, kind: str, a: Expression, b: Expression) -> Expression:
         return self.tracer.op(kind, (a.number, b.number), 0, 1, 0)
@@ -470,8 +473,12 @@ def table(f: Callable[[Any], Any], x: Any, range: tuple[float, float], fraction:
     if not isinstance(content, ParameterExpression):
         fixed = content
         content = ParameterExpression(lambda env: fixed, "f(x)")
+    content.where = line_here()
     fraction = fitting(range, fraction, tracer.parameter_bits)
     lo, hi = math.ceil(range[0] * 2**fraction), math.floor(range[1] * 2**fraction)
     entry = Table(f"table{len(tracer.tables)}", x.lo, entries, lo, hi, fraction)
     tracer.tables[entry] = content
     return tracer.op("table", (x.number, entry.name), lo, hi, fraction)
+
+
+UFUNCS.update({"minimum": minimum, "maximum": maximum, "floor": floor})

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, ClassVar, TypeAlias
@@ -37,6 +37,7 @@ from .expression import Expression, Tracer, fitting
 from .parameters import ParameterExpression
 from .parametrised import Parameter as Parameter
 from .parametrised import Parametrised
+from .source import line_here, line_of_definition, located
 
 Trace: TypeAlias = tuple[
     KernelCode, dict[Register, ParameterExpression], dict[Table, ParameterExpression]
@@ -44,16 +45,48 @@ Trace: TypeAlias = tuple[
 """Code, and how the values of its parameters and tables are computed."""
 
 
+INPUT_FRACTION = 18
+STATE_FRACTION = 22
+"""Fraction bits where none are declared, as far as the words of the machine hold them."""
+
+
 @dataclass(frozen=True)
-class Input:
+class Declaration:
+    """Something with a range; it remembers the line that declares it, for errors."""
+
+    range: tuple[float, float] | None = None
+    fraction: int | None = None
+    where: str = field(default="", init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "where", line_here())
+
+    def error(self, message: str) -> KernelError:
+        """An error that names the line of the declaration."""
+        return KernelError(f"{self.where}: {message}" if self.where else message)
+
+    def checked(self, what: str) -> tuple[float, float]:
+        """The range; raises `KernelError` if there is none, or no end to it."""
+        if self.range is None:
+            raise self.error(f"{what} has no range; declare one, such as range=(-1, 1)")
+        low, high = self.range
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise self.error(
+                f"{what} has the unbounded range {self.range}; give both ends: what lies beyond "
+                "saturates, and is counted"
+            )
+        if low >= high:
+            raise self.error(f"{what} has the empty range {self.range}; low must be below high")
+        return low, high
+
+
+@dataclass(frozen=True)
+class Input(Declaration):
     """The input's range and fraction bits; leave them out in a homogeneous kernel."""
 
-    range: tuple[float, float] = (-1.0, 1.0)
-    fraction: int | None = None
-
 
 @dataclass(frozen=True)
-class State:
+class State(Declaration):
     """A state variable's range and fraction bits; leave them out in a homogeneous kernel.
 
     `unit` is ``"step"`` for a time: the equations see it in time steps, users in seconds. In a
@@ -62,8 +95,6 @@ class State:
     user's unit: a number, or (low, high) for numbers drawn uniformly between them.
     """
 
-    range: tuple[float, float] = (-1.0, 1.0)
-    fraction: int | None = None
     unit: str = ""
     narrow: bool = False
     initial: float | tuple[float, float] = 0.0
@@ -184,7 +215,11 @@ class Kernel(Parametrised):
             with np.errstate(all="ignore"):
                 content = np.asarray(expression.evaluate(environment), dtype=float)
             if not np.all(np.isfinite(content)):
-                raise KernelError(f"{self!r}: a table of its equations is not finite (dt {dt:g})")
+                raise KernelError(
+                    f"{expression.where}: {self!r}: this table is not finite everywhere "
+                    f"(dt {dt:g}); clip its argument to where the function is, or choose other "
+                    "parameters"
+                )
             integers = np.rint(np.broadcast_to(content, (table.entries,)) * 2.0**table.fraction)
             found[table.name] = np.clip(integers, table.lo, table.hi).astype(np.int64)
         return found
@@ -259,10 +294,19 @@ def _trace(cls: Any, machine: Machine) -> Trace:
         return tracer.op(kind, (port.name,), port.lo, port.hi, fraction)
 
     state = SimpleNamespace(**{n: read("state", p) for n, p in states.items()})
-    output, new = kernel.step(state, read("input", input_port), named("dt"))
+    with located(f"kernel {name}", cls.step):
+        returned = kernel.step(state, read("input", input_port), named("dt"))
+    where = line_of_definition(cls.step)
+    pair = isinstance(returned, tuple) and len(returned) == 2
+    if not pair or not isinstance(returned[1], dict):
+        raise KernelError(
+            f"{where}: kernel {name}: step must return (output, {{state name: new value}})"
+        )
+    output, new = returned
     if set(new) != set(states):
         raise KernelError(
-            f"kernel {name}: step returns the states {sorted(new)}, declared are {sorted(states)}"
+            f"{where}: kernel {name}: step returns the states {sorted(new)}, declared are "
+            f"{sorted(states)}"
         )
     emitted = _as_expression(tracer, output)
     stored = []
@@ -275,7 +319,9 @@ def _trace(cls: Any, machine: Machine) -> Trace:
             emitted = limited
     if cls.emits == "events":
         if emitted.fraction:
-            raise KernelError(f"kernel {name}: an event's payload must be whole, use floor()")
+            raise KernelError(
+                f"{where}: kernel {name}: an event's payload must be whole, use floor()"
+            )
         largest = (1 << cls.payload_bits) - 1
         fraction = payload_fraction(cls.payload_bits, machine)
         emitted = emitted.limited(-largest, largest).with_fraction(fraction)
@@ -331,17 +377,21 @@ def _port(cls: type[Kernel], name: str, declared: Input | State, machine: Machin
         narrow = isinstance(declared, State) and declared.narrow
         largest = 1 << ((machine.value_bits if narrow else machine.state_bits) - 1)
         return Port(name, -largest + narrow, largest - 1, None)
-    if declared.fraction is None:
-        raise KernelError(f"kernel {cls.__name__}: {name} needs a range and a fraction")
-    fraction = fitting(declared.range, declared.fraction, machine.state_bits)
-    lo = math.ceil(declared.range[0] * 2**fraction)
-    hi = math.floor(declared.range[1] * 2**fraction)
+    what = f"kernel {cls.__name__}: {type(declared).__name__.lower()} {name}"
+    limits = declared.checked(what)
+    wanted = INPUT_FRACTION if isinstance(declared, Input) else STATE_FRACTION
+    fraction = wanted if declared.fraction is None else declared.fraction
+    fraction = fitting(limits, fraction, machine.state_bits)
+    lo, hi = math.ceil(limits[0] * 2**fraction), math.floor(limits[1] * 2**fraction)
     largest = 1 << (machine.state_bits - 1)
     if lo < -largest or hi > largest:
-        raise KernelError(
-            f"kernel {cls.__name__}: {type(declared).__name__.lower()} {name} does not fit "
-            f"{machine.state_bits} bits; declare a smaller range"
+        raise declared.error(
+            f"{what} does not fit {machine.state_bits} bits; declare a smaller range"
         )
+    if isinstance(declared, State) and not declared.unit:
+        ends = np.atleast_1d(declared.initial)
+        if ends.min() < limits[0] or ends.max() > limits[1]:
+            raise declared.error(f"{what} begins at {declared.initial}, outside its range {limits}")
     return Port(name, lo, min(hi, largest - 1), fraction)
 
 

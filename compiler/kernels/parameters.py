@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import KernelError
+
 Environment = Mapping[str, float]
 
 _SYMBOLS = {
@@ -32,13 +34,22 @@ class ParameterExpression:
         Takes the parameters' values by name (and ``dt``), returns a float or an array.
     text : str
         How to write it down.
+
+    Attributes
+    ----------
+    where : str
+        Of a table: the line of the user's text that asks for it.
     """
 
     def __init__(self, evaluate: Callable[[Environment], Any], text: str) -> None:
         self.evaluate = evaluate
         self.text = text
+        self.where = ""
 
     def __repr__(self) -> str:
+        return self.text
+
+    def __format__(self, form: str) -> str:
         return self.text
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -51,6 +62,51 @@ class ParameterExpression:
         return ParameterExpression(
             lambda env: ufunc(*(f(env) for f in functions)), _text(ufunc.__name__, inputs)
         )
+
+    def __bool__(self) -> bool:
+        raise KernelError(
+            f"`if`, `while`, `and`, `or`, min() or max() on the parameter expression {self}; the "
+            "equations are traced once for all parameters: use np.minimum, np.maximum, or "
+            "select(constant(...) > 0, a, b)"
+        )
+
+    def __float__(self) -> float:
+        raise KernelError(
+            "float() or a function of Python's math module of the parameter expression "
+            f"{self}; use NumPy's function of that name"
+        )
+
+    def __iter__(self) -> Any:
+        raise KernelError(f"a loop over the parameter expression {self}; it is one number")
+
+    def __gt__(self, other: Any) -> Any:
+        return self._binary(np.greater, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._binary(np.greater_equal, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._binary(np.less, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._binary(np.less_equal, other)
+
+    def __eq__(self, other: Any) -> Any:
+        return self._binary(np.equal, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return self._binary(np.not_equal, other)
+
+    __hash__ = object.__hash__
+
+    def __pow__(self, other: Any) -> Any:
+        return self._binary(np.power, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return self._binary(np.power, other, swapped=True)
+
+    def __abs__(self) -> Any:
+        return np.absolute(self)  # type: ignore[call-overload]
 
     def __add__(self, other: Any) -> Any:
         return self._binary(np.add, other)

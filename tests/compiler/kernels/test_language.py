@@ -200,7 +200,11 @@ def _kernel(step, **members):
             {"v": State(range=(-(2**40), 2**40), fraction=20)},
             "state v does not fit 32 bits",
         ),
-        (lambda self, s, x, dt: (x, {"v": s.v}), {"v": State()}, "needs a range and a fraction"),
+        (
+            lambda self, s, x, dt: (x, {"v": s.v}),
+            {"v": State()},
+            "state v has no range; declare one",
+        ),
         (lambda self, s, x, dt: (x & x, {}), {}, "results of comparisons"),
     ],
 )

@@ -85,9 +85,10 @@ def test_rates_of_a_population_that_is_tuned():
     for kind in (nengo.LIFRate(), nengo.Sigmoid(), nengo.Tanh(), nengo.AdaptiveLIF(inc_n=0.001)):
         with nengo.Network(seed=2) as net:
             u = nengo.Node(lambda t: np.sin(8 * t))
-            intercepts = {} if kind.spiking or name(kind) == "LIFRate" else {
-                "max_rates": nengo.dists.Uniform(250, 350), "intercepts": nengo.dists.Uniform(-0.9, 0.5),
-            }  # fmt: skip
+            intercepts = {}
+            if name(kind) in ("Sigmoid", "Tanh"):
+                intercepts["max_rates"] = nengo.dists.Uniform(250, 350)
+                intercepts["intercepts"] = nengo.dists.Uniform(-0.9, 0.5)
             a = nengo.Ensemble(100, 1, neuron_type=kind, **intercepts)
             b = nengo.Ensemble(100, 1, neuron_type=kind, **intercepts)
             nengo.Connection(u, a)
