@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from demo_learning import show_learning
 from oscillator import model
 
 from spikeloom.compiler.errors import SpikeloomError, ToolError
@@ -18,6 +19,7 @@ from spikeloom.runtime.terminal import print_table
 from spikeloom.runtime.verification import verify
 
 SECONDS = 3.0
+LEARNING = "learning.png"
 VERIFIED_STEPS = 100
 CHECKED_STEPS = 1000  # golden is written to be read, not to be fast
 
@@ -99,6 +101,9 @@ def main():
     print(f"Comparing {SECONDS:g} s of it with Nengo's floating point")
     print_summary(deployment.data)
     write_deployment(deployment, output)
+    print()
+    print("Learning on the chip: x -> x**2 from an error, by PES")
+    identical &= show_learning(output / LEARNING)
     print()
     print(f"report:      {output / REPORT}  (open it in a browser)")
     print(f"disassembly: spikeloom show {output}")
