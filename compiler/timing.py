@@ -334,6 +334,15 @@ def issued_rows(instruction: Mac | Evt, count: Cycles = 0) -> Cycles:
     return np.maximum(count, 1) if instruction.clear else count
 
 
+def most_events(instruction: Instruction) -> int:
+    """The most events that an instruction's list can hold; 0 if it looks at none."""
+    if isinstance(instruction, Evt):
+        return instruction.rows
+    if isinstance(instruction, Upd) and instruction.gate != "always":
+        return instruction.rows if instruction.gate == "pre" else instruction.length
+    return 0
+
+
 class PhaseClock:
     """Follows one run of one phase, instruction by instruction.
 

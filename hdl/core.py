@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Array, Const, Module, Mux, Signal
+from amaranth import Array, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..compiler.encoding import bits_for
+from ..compiler.encoding import Encoding, bits_for
 from ..compiler.kernels.pipeline import memory_latency
 from ..compiler.shape import Shape
 from .arithmetic import delay
+from .capture import Captures
 from .host import HOST_SIGNALS, HostBus, memory_table, pass_on, selected
+from .issue import Token
 from .lanes import Lanes
 from .mapper import Mapper, lane_latency
 from .operands import Operands, WritePort
 from .primitives import add_memory
 from .sequencer import Sequencer
+from .updater import Updater
 
 
 def core_ports(shape: Shape) -> dict[str, Any]:
@@ -39,7 +42,25 @@ def core_ports(shape: Shape) -> dict[str, Any]:
     }
     for k in range(shape.slots):
         members[f"trace_state_{k}"] = Out(WritePort(shape.state_words, machine.state_bits))
+    for name, (words, bits) in learning_traces(shape).items():
+        members[f"trace_{name}"] = Out(WritePort(words, bits))
     return members
+
+
+def learning_traces(shape: Shape) -> dict[str, tuple[int, int]]:
+    """Names of the further memories that are traced in hardware that learns: words, bits."""
+    if not shape.rules:
+        return {}
+    machine, plastic = shape.machine, shape.plastic_words
+    traces = {
+        "weight": (shape.weight_words, machine.lanes * machine.weight_bits),
+        "residual": (plastic, machine.lanes * machine.residual_bits),
+    }
+    for k in range(shape.synapse_slots):
+        traces[f"synapse_{k}"] = (plastic, machine.lanes * machine.state_bits)
+    for r in range(shape.post_memories):
+        traces[f"post_{r}"] = (shape.post_words, machine.lanes * machine.value_bits)
+    return traces
 
 
 class Core(wiring.Component):
@@ -60,6 +81,8 @@ class Core(wiring.Component):
         The addressed element, `hdl.host.read_cycles` after its address.
     trace_accumulator, trace_value, trace_event, trace_count, trace_state_0, ... : WritePort, out
         Every write of these memories, in the cycle in which it happens.
+    trace_weight, trace_residual, trace_synapse_0, ..., trace_post_0, ... : WritePort, out
+        The same of hardware that learns; lanes that are left alone show 0.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -68,6 +91,7 @@ class Core(wiring.Component):
         self.operands = Operands(shape)
         self.lanes = Lanes(shape)
         self.mapper = Mapper(shape)
+        self.updater = Updater(shape) if shape.rules else None
         super().__init__(core_ports(shape))
 
     def elaborate(self, platform: object) -> Module:
@@ -103,7 +127,10 @@ class Core(wiring.Component):
             read_data=sequencer.fetch_word,
             latency=memory_latency(self.shape.machine),
         )
-        connect(m, sequencer.token, operands.token, lanes.token)
+        if self.updater is None:
+            connect(m, sequencer.token, operands.token, lanes.token)
+        else:
+            self._learning(m, host, self.updater)
         connect(m, sequencer.map, mapper.fields)
         m.d.comb += [
             operands.list.eq(sequencer.list),
@@ -131,6 +158,78 @@ class Core(wiring.Component):
         self._read_back(m)
         return m
 
+    def _learning(self, m: Module, host: wiring.PureInterface, updater: Updater) -> None:
+        """The updater, the post memories, and the switch that turns learning on and off."""
+        shape = self.shape
+        sequencer, operands, lanes, mapper = (
+            self.sequencer, self.operands, self.lanes, self.mapper,
+        )  # fmt: skip
+        m.submodules.updater = updater
+        m.d.comb += pass_on(host, updater.host)
+        self.learning = learning = Signal(init=1, name="learning")
+        by_host = host.write & selected(host, shape, "control")  # type: ignore[attr-defined]
+        with m.If(host.idle & by_host):  # type: ignore[attr-defined]
+            m.d.sync += learning.eq(host.data[0])  # type: ignore[attr-defined]
+        token = Token(Encoding(shape)).create()
+        updates = {"source": updater.source, "weights": updater.weights, "event": updater.event}
+        for name in Token(Encoding(shape)).members:
+            issued = getattr(sequencer.token, name)
+            wanted = Mux(updater.active, updates[name], issued) if name in updates else issued
+            m.d.comb += getattr(token, name).eq(wanted)
+        connect(m, token, operands.token, lanes.token)
+        connect(m, sequencer.update, updater.fields)
+        connect(m, updater.write_weight, lanes.write_weight)
+        m.d.comb += [
+            sequencer.learning.eq(learning),
+            sequencer.update_end.eq(updater.end),
+            updater.count.eq(operands.count),
+            updater.go.eq(sequencer.update_go),
+            updater.load.eq(sequencer.update_load),
+            updater.load_index.eq(sequencer.load_index),
+            updater.load_word.eq(sequencer.load_word),
+            updater.event_q.eq(operands.event_q),
+            updater.weight_address.eq(lanes.weight_address),
+            updater.weight_q.eq(lanes.weight_q),
+            mapper.update_begin.eq(sequencer.update_begin),
+            mapper.update_load.eq(sequencer.update_load),
+            mapper.update_end.eq(updater.end),
+            mapper.updates.eq(updater.active),
+            mapper.update_address.eq(updater.state_address),
+            mapper.update_saturations.eq(updater.saturations),
+            *(
+                getattr(updater, f"state_{k}").eq(mapper.memory_q[f"state{k}"])
+                for k in range(shape.slots)
+            ),
+        ]
+        traced = ["weight", "residual", *(f"synapse_{k}" for k in range(shape.synapse_slots))]
+        for name in traced:
+            connect(m, getattr(updater, f"did_{name}"), flipped(getattr(self, f"trace_{name}")))
+        if not shape.post_memories:
+            return
+        m.submodules.captures = captures = Captures(shape)
+        m.d.comb += [
+            *pass_on(host, captures.host),
+            captures.begin.eq(sequencer.map_begin),
+            captures.go.eq(sequencer.map_go),
+            captures.load.eq(sequencer.load),
+            captures.load_word.eq(sequencer.load_word),
+            captures.captures.eq(sequencer.map_captures),
+            captures.last.eq(mapper.last),
+        ]
+        for k in range(shape.slots):
+            did = getattr(mapper, f"did_state_{k}")
+            m.d.comb += [
+                getattr(captures, f"writes_{k}").eq(did.enable),
+                getattr(captures, f"state_{k}").eq(did.data),
+            ]
+        for r in range(shape.post_memories):
+            m.d.comb += [
+                getattr(captures, f"read_address_{r}").eq(getattr(updater, f"post_address_{r}")),
+                getattr(updater, f"post_{r}").eq(getattr(captures, f"post_{r}")),
+            ]
+            port = getattr(captures, f"did_post_{r}")
+            connect(m, port, flipped(getattr(self, f"trace_post_{r}")))
+
     def _read_back(self, m: Module) -> None:
         """What the host reads: the data of the memory that the bus points at."""
         shape = self.shape
@@ -150,6 +249,16 @@ class Core(wiring.Component):
             "instruction": self.sequencer.fetch_word,
             **self.mapper.memory_q,
         }
+        wide: dict[str, Value] = {}
+        if self.updater is not None:
+            sources |= {**self.updater.memory_q, "control": self.learning}
+            for name, info in memory_table(shape).items():
+                if name.startswith("post"):
+                    sources[name] = nothing
+                elif name in self.updater.memory_q and info.lanes > 1:
+                    words = self.updater.memory_q[name]
+                    elements = Array(words.word_select(n, info.bits) for n in range(machine.lanes))
+                    wide[name], sources[name] = elements[lane], nothing
         table = memory_table(shape)
         chosen = Array(sources[name] for name in table)[self.memory]
         early = Signal(len(self.host_q))
@@ -166,4 +275,7 @@ class Core(wiring.Component):
                 delay(m, early, late, "early"),
             ),
         )
+        for name, element in wide.items():
+            later = delay(m, element, 1 + late, name)
+            last = Mux(self.memory == table[name].number, later, last)
         m.d.sync += self.host_q.eq(last)

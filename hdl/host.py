@@ -13,7 +13,7 @@ from ..compiler.encoding import MemoryInfo, bits_for, memories
 from ..compiler.kernels.pipeline import LANE_STEPS, memory_latency, stages_of
 from ..compiler.machine import Machine
 from ..compiler.shape import Shape
-from ..compiler.timing import map_extension_words
+from ..compiler.timing import map_extension_words, update_extension_words
 
 READ_CYCLES = 5
 """The most cycles that `read_cycles` gives for any machine."""
@@ -34,8 +34,10 @@ def memory_info(shape: Shape, name: str) -> MemoryInfo:
 
 
 def extension_words(shape: Shape) -> int:
-    """The most extension words that any ``MAP`` of this hardware has."""
-    return max((map_extension_words(code) for code in shape.kernels), default=1)
+    """The most extension words that any ``MAP`` or ``UPD`` of this hardware has."""
+    captures = shape.post_memories > 0
+    most = max((map_extension_words(code, captures) for code in shape.kernels), default=1)
+    return max([most, *map(update_extension_words, shape.rules)])
 
 
 def read_cycles(machine: Machine) -> int:

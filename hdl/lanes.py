@@ -6,6 +6,8 @@ A row's token finds its operand and event, the address of its weights, the weigh
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -17,7 +19,7 @@ from ..compiler.timing import ADDRESS_STEPS, latencies
 from .arithmetic import Steps, delay
 from .host import HostBus, selected
 from .issue import Token
-from .operands import WritePort
+from .operands import LanesWritePort, WritePort
 from .primitives import add_accumulator, add_memory
 
 
@@ -41,15 +43,25 @@ class Lanes(wiring.Component):
     did_accumulator : WritePort, out
         What is written.
     weight_q : unsigned, out
-        Read data for the host: the lanes' weights side by side.
+        The lanes' weights side by side.
+    weight_address : unsigned, out; write_weight : LanesWritePort, in
+        Read address of the weights; what is learned. Only if the shape has rules.
     """
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         machine = shape.machine
         word = machine.lanes * machine.accumulator_bits
+        learning: dict[str, Any] = {}
+        if shape.rules:
+            port = LanesWritePort(shape.weight_words, machine.lanes, machine.weight_bits)
+            learning = {
+                "weight_address": Out(bits_for(shape.weight_words)),
+                "write_weight": In(port),
+            }
         super().__init__(
             {
+                **learning,
                 "host": In(HostBus(shape)),
                 "token": In(Token(Encoding(shape))),
                 "x": In(signed(machine.value_bits)),
@@ -80,6 +92,9 @@ class Lanes(wiring.Component):
         x = delay(m, x, at.memory, "x_weight")
 
         product_at = at.row - 1
+        if self.shape.rules:
+            m.d.comb += self.weight_address.eq(Mux(host.idle, host_word[:weight_bits], address))
+
         first = delay(m, token.first, product_at, "first")
         clear = delay(m, token.clear, product_at, "clear")
         done = delay(m, token.valid & token.last, at.row, "done")
@@ -91,19 +106,24 @@ class Lanes(wiring.Component):
             weight = Signal(signed(machine.weight_bits), name=f"weight_{lane}")
             total = Signal(signed(machine.accumulator_bits), name=f"total_{lane}")
             here = host.address[:lane_bits] == lane if lane_bits else Const(1)
+            by_host = host.write & selected(host, self.shape, "weight") & here
+            write = (by_host, host_word[:weight_bits], host.data[: machine.weight_bits])
+            if self.shape.rules:
+                learned = self.write_weight
+                write = (
+                    Mux(host.idle, by_host, learned.enable[lane]),
+                    Mux(host.idle, write[1], learned.address),
+                    Mux(host.idle, write[2], learned.data.word_select(lane, len(write[2]))),
+                )
             add_memory(
                 m,
                 f"weights_{lane}",
                 self.shape.weight_words,
-                write=(
-                    host.write & selected(host, self.shape, "weight") & here,
-                    host_word[:weight_bits],
-                    host.data[: machine.weight_bits],
-                ),
+                write=write,
                 read_address=Mux(host.idle, host_word[:weight_bits], address),
                 read_data=weight,
                 latency=at.memory,
-                shared=True,
+                shared=not self.shape.rules,
             )
             prior = self.word.word_select(lane, machine.accumulator_bits).as_signed()
             before = Signal(signed(machine.accumulator_bits), name=f"before_{lane}")

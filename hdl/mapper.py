@@ -60,6 +60,12 @@ class Mapper(wiring.Component):
     did_state_0, ... : WritePort, out
     memory_q : dict of str -> Signal
         Read data for the host, by memory name.
+    last : bool, out
+        The population's last neuron leaves its kernel; its states are written.
+    update_begin, update_load, update_end, updates : bool, in
+    update_address : unsigned, in; update_saturations : unsigned, in
+        Of the updater, if the shape has rules: while it `updates`, the state memories are read at
+        its address; what it limits is counted here.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -91,11 +97,21 @@ class Mapper(wiring.Component):
         }
         for k in range(self.slots):
             members[f"did_state_{k}"] = Out(WritePort(shape.state_words, machine.state_bits))
+        if shape.rules:
+            names = ("update_begin", "update_load", "update_end", "updates")
+            members |= dict.fromkeys(names, In(1))
+            members["update_address"] = In(bits_for(shape.state_words))
+            sats = max(sum(op.kind == "sat" for op in code.ops) for code in shape.rules)
+            members["update_saturations"] = In(bits_for(machine.lanes * sats + 1))
+            members["last"] = Out(1)
         super().__init__(members)
+        kernels = {code.name for code in shape.kernels}
         self.memory_q = {
             name: Signal(info.bits, name=f"{name.replace('.', '_')}_q")
             for name, info in memories(shape).items()
-            if name == "saturation" or name.startswith("state") or "." in name
+            if name == "saturation"
+            or name.startswith("state")
+            or ("." in name and name.split(".")[0] in kernels)
         }
 
     def elaborate(self, platform: object) -> Module:
@@ -162,7 +178,11 @@ class Mapper(wiring.Component):
         self._states(m, pipelines, reads_state, reads_again)
         limits = self._outputs(m, pipelines)
         limits.append(scale_in.limited & enters)
-        self._saturations(m, [*limits, *(p.saturations for p in pipelines)])
+        limits += [p.saturations for p in pipelines]
+        if shape.rules:
+            limits.append(self.update_saturations)
+            m.d.comb += self.last.eq(_merge([(p.out_valid, p.out_last) for p in pipelines], 1)[1])
+        self._saturations(m, limits)
         return m
 
     def _issue(self, m: Module) -> tuple[Value, Value]:
@@ -248,6 +268,10 @@ class Mapper(wiring.Component):
             with m.If(self.load & (self.load_index == 0)):
                 m.d.sync += held.eq(self.load_word[f.start : f.start + f.width])
             setattr(self, name, held)
+        if self.shape.rules:
+            f = self.encoding.further["population"]
+            with m.If(self.update_load & (self.load_index == 0)):
+                m.d.sync += self.population.eq(self.load_word[f.start : f.start + f.width])
 
     def _states(
         self, m: Module, pipelines: list[KernelPipeline], reads: Value, again: Value
@@ -270,6 +294,9 @@ class Mapper(wiring.Component):
                 m.d.sync += read_address.eq(read_address + 1)
             with m.If(leaves):
                 m.d.sync += write_address.eq(write_address + 1)
+        reads_at: Value = read_address
+        if self.shape.rules:
+            reads_at = Mux(self.updates, self.update_address, read_address)
         for slot in range(self.slots):
             name = f"state{slot}"
             did, data = getattr(self, f"did_state_{slot}"), self.memory_q[name]
@@ -289,7 +316,7 @@ class Mapper(wiring.Component):
                 name,
                 self.shape.state_words,
                 write=(did.enable, did.address, did.data),
-                read_address=Mux(host.idle, host.address[:address_bits], read_address),
+                read_address=Mux(host.idle, host.address[:address_bits], reads_at),
                 read_data=data,
                 latency=memory_latency(self.shape.machine),
             )
@@ -407,10 +434,14 @@ class Mapper(wiring.Component):
         neurons = self.shape.accumulator_words * self.shape.machine.lanes
         now = Signal(range(most + 1))
         counted = Signal(min(SATURATION_BITS, bits_for(neurons * most + 1)))
+        begin, end = self.begin, self.end
+        if self.shape.rules:
+            counted = Signal(SATURATION_BITS, name="counted")
+            begin, end = begin | self.update_begin, end | self.update_end
         before = self.memory_q["saturation"]
         m.d.sync += [
             now.eq(sum(flags, Const(0, 1))),
-            counted.eq(Mux(self.begin, 0, counted + now)),
+            counted.eq(Mux(begin, 0, counted + now)),
         ]
         total = (before + counted)[:SATURATION_BITS]
         address_bits = len(self.population)
@@ -420,7 +451,7 @@ class Mapper(wiring.Component):
             "saturation",
             self.shape.populations,
             write=(
-                Mux(host.idle, by_host, self.end),
+                Mux(host.idle, by_host, end),
                 Mux(host.idle, host.address[:address_bits], self.population),
                 Mux(host.idle, host.data[:SATURATION_BITS], total),
             ),

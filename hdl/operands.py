@@ -22,6 +22,15 @@ class WritePort(wiring.Signature):
         super().__init__({"enable": Out(1), "address": Out(bits_for(words)), "data": Out(bits)})
 
 
+class LanesWritePort(wiring.Signature):
+    """``enable`` (a bit for each lane), ``address``, ``data`` of one memory for each lane."""
+
+    def __init__(self, words: int, lanes: int, bits: int) -> None:
+        super().__init__(
+            {"enable": Out(lanes), "address": Out(bits_for(words)), "data": Out(lanes * bits)}
+        )
+
+
 class Operands(wiring.Component):
     """Value, event and count memory.
 

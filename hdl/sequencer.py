@@ -6,18 +6,30 @@ are issued back to back. `compiler.timing` states in which cycle everything happ
 
 from __future__ import annotations
 
-from amaranth import Array, Cat, Module, Mux, Signal, Value
+from typing import Any
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..compiler.encoding import END, EVT, MAP, Encoding, bits_for
+from ..compiler.encoding import ALWAYS, END, EVT, MAP, UPD, Encoding, bits_for
 from ..compiler.shape import Shape
-from ..compiler.timing import latencies, map_extension_words
+from ..compiler.timing import latencies, map_extension_words, update_extension_words
 from .arithmetic import register
 from .host import extension_words
 from .issue import Issuer, Token
 
 MAP_FIELDS = ("source", "target", "state", "length", "kernel", "list")
+
+
+UPDATE_FIELDS = ("weights", "source", "rows", "words", "gate", "rule")
+
+
+class UpdateFields(wiring.Signature):
+    """The first word of an ``UPD``, field by field, valid while it runs."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__({n: Out(encoding.update[n].width) for n in UPDATE_FIELDS})
 
 
 class MapFields(wiring.Signature):
@@ -53,14 +65,30 @@ class Sequencer(wiring.Component):
         The first neuron is issued in the next cycle.
     map_end : bool, in
         ``drain - 1`` cycles after the last write of the ``MAP``.
+    update, update_begin, update_load, update_go, update_end
+        The same of an ``UPD``, if the shape has rules. `update_go` does not come if it is skipped.
+    learning : bool, in
+        Run ``UPD``.
+    map_captures : bool, out
+        Of a ``MAP``: the last extension word is about captures; if the shape has post memories.
     """
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.encoding = e = Encoding(shape)
         address = bits_for(shape.instruction_words)
+        learning: dict[str, Any] = {}
+        if shape.rules:
+            learning = {
+                "update": Out(UpdateFields(e)),
+                **dict.fromkeys(("update_begin", "update_load", "update_go"), Out(1)),
+                **dict.fromkeys(("update_end", "learning"), In(1)),
+            }
+        if shape.post_memories:
+            learning["map_captures"] = Out(1)
         super().__init__(
             {
+                **learning,
                 "start": In(1),
                 "start_address": In(address),
                 "idle": Out(1, init=1),
@@ -92,6 +120,7 @@ class Sequencer(wiring.Component):
         rows = following[e.multiply["rows"].start :][: e.multiply["rows"].width]
         opcode, clear = head["opcode"], head["clear"]
         is_event, is_map, is_end = opcode == EVT, opcode == MAP, opcode == END
+        is_update: Value = opcode == UPD if self.shape.rules else Const(0, 1)
 
         handover, multiply = Signal(), Signal()
         ready = self._fetch(m, following, handover, multiply)
@@ -116,11 +145,12 @@ class Sequencer(wiring.Component):
             ~issuer.running | issuer.finishing,
             ~Cat(*in_flight[: at.gap]).any(),
         )
-        waits = head["wait"] | is_map | is_end
-        may_start = Mux(waits, drained, no_hazard) & ~map_active
+        waits = head["wait"] | is_map | is_end | is_update
+        update_waits = Signal() if self.shape.rules else Const(0, 1)
+        may_start = Mux(waits, drained, no_hazard) & ~map_active & ~update_waits
         m.d.comb += [
             handover.eq(~self.idle & ready & may_start),
-            multiply.eq(handover & ~is_map & ~is_end),
+            multiply.eq(handover & ~is_map & ~is_end & ~is_update),
             self.map_begin.eq(handover & is_map),
         ]
         with m.If(self.start & self.idle):
@@ -134,7 +164,31 @@ class Sequencer(wiring.Component):
                 m.d.sync += getattr(self.map, name).eq(following[f.start : f.start + f.width])
         with m.Elif(self.map_end):
             m.d.sync += map_active.eq(0)
+        if self.shape.post_memories:
+            with m.If(self.map_begin):
+                m.d.sync += self.map_captures.eq(clear)
+        if self.shape.rules:
+            update_active = self._update(m, following, handover & is_update, empty)
+            m.d.comb += update_waits.eq(update_active)
         return m
+
+    def _update(self, m: Module, following: Signal, begin: Value, empty: Value) -> Signal:
+        """Hand an ``UPD`` over; returns whether one is at work.
+
+        Its event count still stands when its parameters have been loaded.
+        """
+        active = Signal(name="update_active")
+        m.d.comb += self.update_begin.eq(begin)
+        with m.If(begin):
+            m.d.sync += active.eq(1)
+            for name in UPDATE_FIELDS:
+                f = self.encoding.update[name]
+                m.d.sync += getattr(self.update, name).eq(following[f.start : f.start + f.width])
+        with m.Elif(self.update_end | (self._loaded & ~self.update_go)):
+            m.d.sync += active.eq(0)
+        none = empty & (self.update.gate != ALWAYS)
+        m.d.comb += self.update_go.eq(self._loaded & active & self.learning & ~none)
+        return active
 
     def _fetch(self, m: Module, following: Signal, handover: Value, multiply: Value) -> Value:
         """Program counter, extension words, and the age of what was fetched last.
@@ -152,15 +206,25 @@ class Sequencer(wiring.Component):
         # A MAP's extension words follow one per cycle, then the next instruction.
         counts = Array(map_extension_words(code) for code in self.shape.kernels)
         kernel = following[self.encoding.map["kernel"].start :][: len(self.map.kernel)]
+        words: Value = counts[kernel]
+        begin: Value = self.map_begin
+        if self.shape.post_memories:
+            clear = self.encoding.head["clear"]
+            words = words + following[clear.start]
+        if self.shape.rules:
+            update_counts = Array(update_extension_words(code) for code in self.shape.rules)
+            rule = following[self.encoding.update["rule"].start :][: len(self.update.rule)]
+            words = Mux(self.update_begin, update_counts[rule], words)
+            begin = begin | self.update_begin
         to_advance = Signal(range(extension_words(self.shape) + 1))
         advance = to_advance != 0
         total = Signal.like(to_advance)
-        with m.If(self.map_begin):
-            m.d.sync += [to_advance.eq(counts[kernel]), total.eq(counts[kernel])]
+        with m.If(begin):
+            m.d.sync += [to_advance.eq(words), total.eq(words)]
         with m.Elif(advance):
             m.d.sync += to_advance.eq(to_advance - 1)
 
-        begun: Value = self.map_begin
+        begun: Value = begin
         for n in range(1, at.fetch + 1):
             begun = register(m, begun, f"begun_{n}")
         loading, index = Signal(), Signal.like(self.load_index)
@@ -168,11 +232,19 @@ class Sequencer(wiring.Component):
         at_end = in_load & (index == total)
         with m.If(in_load):
             m.d.sync += [loading.eq(~at_end), index.eq(Mux(at_end, 0, index + 1))]
+        for_map: Value = Const(1, 1)
+        if self.shape.rules:
+            for_update = Signal()
+            with m.If(begin):
+                m.d.sync += for_update.eq(self.update_begin)
+            for_map = ~for_update
+            m.d.comb += self.update_load.eq(in_load & ~at_end & for_update)
+            self._loaded = at_end & for_update
         m.d.comb += [
-            self.load.eq(in_load & ~at_end),
+            self.load.eq(in_load & ~at_end & for_map),
             self.load_index.eq(index),
             self.load_word.eq(self.fetch_word),
-            self.map_go.eq(at_end),
+            self.map_go.eq(at_end & for_map),
             take.eq(settle | multiply | at_end),
         ]
         counter = self.fetch_address

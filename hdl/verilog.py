@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from ..compiler.encoding import memories
 from ..compiler.shape import Shape
 from . import primitives
-from .core import Core
+from .core import Core, learning_traces
 from .host import read_cycles
 
 TOP = "loom_core"
@@ -42,6 +42,7 @@ def layout(shape: Shape) -> dict[str, Any]:
     traces = {"accumulator": machine.lanes * machine.accumulator_bits}
     traces |= {name: table[name].bits for name in ("value", "event", "count")}
     traces |= {f"state_{k}": machine.state_bits for k in range(shape.slots)}
+    traces |= {name: bits for name, (_, bits) in learning_traces(shape).items()}
     return {
         "version": LAYOUT_VERSION,
         "top": TOP,

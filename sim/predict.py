@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..compiler.instructions import Evt, Instruction, Mac, Map
+from ..compiler.instructions import Evt, Instruction, Mac, Map, Upd
 from ..compiler.program import Program
 from ..compiler.timing import PhaseClock, accumulate_writes, issued_rows
 from .check import check_phase
@@ -26,7 +26,7 @@ class PredictingEngine(GoldenEngine):
 
     def __init__(self, program: Program) -> None:
         super().__init__(program)
-        self._clock = PhaseClock(program.machine, program.kernels)
+        self._clock = PhaseClock(program.machine, program.kernels, program.rules)
         self._slots = max((len(code.states) for code in program.kernels.values()), default=0)
         self.trace()
 
@@ -34,6 +34,11 @@ class PredictingEngine(GoldenEngine):
         """Start a new trace."""
         names = ["accumulator", "value", "event", "count"]
         names += [f"state{k}" for k in range(self._slots)]
+        if self.program.rules:
+            names += ["weight", "residual"]
+            slots = max(len(code.synapses) for code in self.program.rules.values())
+            names += [f"synapse{k}" for k in range(slots)]
+        names += [f"post{r}" for r in range(self.program.post_memories)]
         self._writes: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]]
         self._writes = {name: [] for name in names}
         self._cycles: list[int] = []
@@ -47,6 +52,9 @@ class PredictingEngine(GoldenEngine):
             self._cycles.append(self._clock.finish())
 
     def _predict(self, i: Instruction) -> None:
+        if isinstance(i, Upd):
+            self._predict_update(i)
+            return
         count = int(self._count[i.list]) if isinstance(i, Evt) else 0
         handover = self._clock.hand_over(i, count)
         self._execute(i)
@@ -60,7 +68,7 @@ class PredictingEngine(GoldenEngine):
             self._add("accumulator", cycles, words, self._accumulator[words])
 
     def _predict_map(self, i: Map, handover: int) -> None:
-        timing = self._clock.map_timing(i.kernel)
+        timing = self._clock.map_timing(i.kernel, bool(i.captures))
         cycles = timing.state_writes(handover, i.length)
         neurons = i.state + np.arange(i.length)
         for slot in range(len(self.program.kernels[i.kernel].states)):
@@ -77,6 +85,33 @@ class PredictingEngine(GoldenEngine):
             places = i.target + np.arange(i.length)
             self._add("value", outputs, places, self._value[places, None])
 
+        for _, memory, base in i.captures:
+            cycles = timing.capture_writes(handover, i.length)
+            words = base + np.arange(len(cycles))
+            self._add(f"post{memory}", cycles, words, self._post[memory, words])
+
+    def _predict_update(self, i: Upd) -> None:
+        fired = self._event[i.source : i.source + self._count[i.list], 0]
+        self._clock.learning = self._learning
+        handover = self._clock.hand_over(i, len(fired), fired)
+        if not self._learning:
+            return
+        timing, code = self._clock.update_timing(i.rule), self.program.rules[i.rule]
+        updates = timing.updates(i, handover, fired)
+        rows, words, cycles = updates.rows, updates.words, updates.cycles
+        if i.skip >= 0:
+            kept = self._state[i.pre_slots[i.skip], i.pre + rows] == 0
+            rows, words, cycles = rows[kept], words[kept], cycles[kept]
+        self._execute(i)
+        lanes = self.program.machine.lanes
+        inside = words[:, None] * lanes + np.arange(lanes) < i.length
+        # The program has row after row, the hardware word after word.
+        place, address = i.weights + rows * i.words + words, i.weights + words * i.rows + rows
+        memories = {"weight": self._weight, "residual": self._residual}
+        memories |= {f"synapse{k}": self._synapse[k] for k in range(len(code.synapses))}
+        for name, memory in memories.items():
+            self._add(name, cycles, address, np.where(inside, memory[place], 0))
+
     def _add(
         self, memory: str, cycles: np.ndarray, addresses: np.ndarray, data: np.ndarray
     ) -> None:
@@ -87,7 +122,10 @@ class PredictingEngine(GoldenEngine):
     def take_trace(self) -> Trace:
         """All writes since the trace began or was last taken."""
         lanes = self.program.machine.lanes
-        columns = {"accumulator": lanes, "event": 2}
+        columns = {"accumulator": lanes, "event": 2, "weight": lanes, "residual": lanes}
+        for name in self._writes:
+            if name.startswith(("synapse", "post")):
+                columns[name] = lanes
         writes = {}
         for name, pieces in self._writes.items():
             empty = np.zeros(0, np.int64)

@@ -20,8 +20,8 @@ class Writes:
     address : (n,) int64 ndarray
         Word of the memory.
     data : (n, k) int64 ndarray
-        What is written: a column for each lane of an accumulator word; index and payload of an
-        event; one column otherwise.
+        What is written: a column for each lane of words of all lanes (0 where a lane of a learned
+        word is left alone); index and payload of an event; one column otherwise.
     """
 
     run: np.ndarray
@@ -45,7 +45,9 @@ class Trace:
     Attributes
     ----------
     writes : dict of str -> Writes
-        By memory: ``accumulator``, ``value``, ``event``, ``count``, ``state0``, ``state1``, ...
+        By memory: ``accumulator``, ``value``, ``event``, ``count``, ``state0``, ``state1``, ...;
+        where weights are learned ``weight``, ``residual``, ``synapse0``, ..., ``post0``, ..., the
+        first three with their addresses in the hardware, word after word.
     cycles : (runs,) int64 ndarray
         Clock cycles of each run of a phase, until the next could start.
     """

@@ -87,8 +87,8 @@ class VerilatedCore:
         """Fill a whole memory with zeros."""
         info = self.memories[memory]
         zero = np.zeros(-(-info.bits // 32), np.uint32)
-        # Writing any element of an accumulator word clears all of it.
-        step = info.lanes if memory == "accumulator" else 1
+        # Writing any element of these clears its whole word.
+        step = info.lanes if memory == "accumulator" or memory.startswith("post") else 1
         count = info.elements // step
         self._c.loom_write(
             self._handle, info.number, 0, step, count, len(zero), 0, zero.ctypes.data
@@ -130,10 +130,17 @@ class VerilatedCore:
     def take_trace(self) -> Trace:
         """All writes since the trace began, or since it was last taken."""
         machine = self.shape.machine
-        fields = {"accumulator": (machine.accumulator_bits, machine.lanes, True)}
+        elements_bits = {
+            "accumulator": machine.accumulator_bits,
+            "weight": machine.weight_bits,
+            "residual": machine.residual_bits,
+            "synapse": machine.state_bits,
+            "post": machine.value_bits,
+        }
         writes = {}
         for number, (name, width) in enumerate(self.layout["traces"].items()):
-            bits, count, signed = fields.get(name, (width, 1, name != "count"))
+            bits = elements_bits.get(name.split("_")[0], width)
+            count, signed = width // bits, name != "count"
             n = int(self._c.loom_recorded(self._handle, number))
             run, cycle, address = (np.zeros(n, np.uint32) for _ in range(3))
             data = np.zeros((n, -(-width // 32)), np.uint32)

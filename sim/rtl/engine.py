@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...compiler.encoding import image
-from ...compiler.instructions import Evt, Instruction
+from ...compiler.encoding import from_hardware, image, to_hardware
+from ...compiler.instructions import Instruction
 from ...compiler.program import OutputPort, Program
-from ...compiler.timing import phase_cycles
+from ...compiler.timing import most_events, phase_cycles
 from ..check import (
     check_content,
     check_inputs,
@@ -51,17 +52,22 @@ class RtlEngine:
         self._limits = [self._limit(phase) for phase in program.phases]
         for name in ("weight", "instruction", *program.tables):
             self.core.write(name, 0, self._image[name])
+        self.learning(True)
         self.reset()
 
     def _limit(self, phase: Sequence[Instruction]) -> int:
         """Clock cycles after which a phase counts as hanging: twice what it takes at most."""
-        counts = [i.rows if isinstance(i, Evt) else 0 for i in phase]
-        return 2 * phase_cycles(self.program.machine, self.program.kernels, phase, counts)
+        p = self.program
+        counts = [most_events(i) for i in phase]
+        return 2 * phase_cycles(p.machine, p.kernels, phase, counts, p.rules)
 
     def reset(self) -> None:
         """Put all memories and counters back to the Program's initial content."""
-        for name in ("accumulator", "event", "count", "saturation"):
+        posts = [f"post{r}" for r in range(self.core.shape.post_memories)]
+        for name in ("accumulator", "event", "count", "saturation", *posts):
             self.core.clear(name)
+        for name in self._learned:
+            self.core.write(name, 0, self._image[name][: self._learned[name]])
         self.core.write("value", 0, self._image["value"])
         for slot in range(self._slots):
             self.core.write(f"state{slot}", 0, self._image[f"state{slot}"])
@@ -70,6 +76,16 @@ class RtlEngine:
     def _slots(self) -> int:
         """State memories that both the Program and the core have."""
         return min(len(self.program.state), self.core.shape.slots)
+
+    @property
+    def _learned(self) -> dict[str, int]:
+        """Memories of learned weights, and their elements."""
+        p = self.program
+        if not p.plastic_words:
+            return {}
+        slots = min(len(p.synapse), self.core.shape.synapse_slots)
+        names = ["weight", "residual", *(f"synapse{k}" for k in range(slots))]
+        return dict.fromkeys(names, p.plastic_words * p.machine.lanes)
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Write input port `name`; raises `InputError`."""
@@ -133,22 +149,52 @@ class RtlEngine:
             return content
         if name == "event":
             return np.stack(self._events(0, p.event_words), axis=1)
-        return self.core.read(name, 0, p.event_lists, signed=False)
+        if name == "count":
+            return self.core.read(name, 0, p.event_lists, signed=False)
+        if name == "synapse":
+            states = p.synapse.astype(np.int64)
+            for k in range(len(states)):
+                if f"synapse{k}" in self._learned:
+                    states[k] = self._words(f"synapse{k}")
+            return states
+        content = getattr(p, name).astype(np.int64)
+        if name in self._learned:
+            content[: p.plastic_words] = self._words(name)
+        return content
+
+    def _words(self, name: str) -> np.ndarray:
+        """A memory of learned weights, int64 (words, lanes)."""
+        return from_hardware(self.program, self.core.read(name, 0, self._learned[name]))
 
     def load_memory(self, name: str, content: np.ndarray) -> None:
-        """Overwrite ``"value"`` or ``"state"``; raises `InputError`."""
+        """Overwrite a memory; see `spikeloom.sim.engine.Engine.load_memory`."""
         checked = check_content(self.program, name, content)
         if name == "value":
             self.core.write("value", 0, checked)
-        else:
+        elif name == "state":
             for slot in range(self._slots):
                 self.core.write(f"state{slot}", 0, checked[slot])
+        elif name == "synapse":
+            for k, states in enumerate(checked):
+                if f"synapse{k}" in self._learned:
+                    self.core.write(f"synapse{k}", 0, to_hardware(self.program, states))
+        elif name in self._learned:
+            words = checked[: self.program.plastic_words]
+            self.core.write(name, 0, to_hardware(self.program, words))
+
+    def learning(self, on: bool) -> None:
+        """Run the ``UPD`` instructions from now on, or skip them."""
+        if self.core.shape.rules:
+            self.core.write("control", 0, np.array([int(on)]))
 
     def saturations(self) -> dict[str, int]:
-        """Times that something was limited since `reset`, per population."""
-        names = list(self.program.populations)
+        """Times that something was limited since `reset`, per population and projection."""
+        names = [*self.program.populations, *self.program.projections]
         counts = self.core.read("saturation", 0, len(names), signed=False).tolist()
-        return {name: count for name, count in zip(names, counts, strict=True) if count}
+        found: Counter[str] = Counter()
+        for name, count in zip(names, counts, strict=True):
+            found[name] += count
+        return {name: count for name, count in found.items() if count}
 
     def trace(self, on: bool) -> None:
         """Start a new trace, or stop tracing."""
