@@ -43,6 +43,7 @@ from .parameters import ParameterExpression
 from .parametrised import Parameter, Parametrised
 from .rule_code import GATES, RuleCode, Variable
 from .scales import Powers, Scales
+from .source import line_of_definition, located
 
 Trace: TypeAlias = tuple[
     RuleCode,
@@ -232,7 +233,10 @@ class Rule(Parametrised):
             with np.errstate(all="ignore"):
                 content = np.asarray(expression.evaluate(environment), dtype=float)
             if not np.all(np.isfinite(content)):
-                raise KernelError(f"{self!r}: a table of its equations is not finite (dt {dt:g})")
+                raise KernelError(
+                    f"{expression.where}: {self!r}: this table is not finite everywhere "
+                    f"(dt {dt:g}); clip its argument to where the function is"
+                )
             integers = np.rint(np.broadcast_to(content, (table.entries,)) * 2.0**table.fraction)
             found[table.name] = np.clip(integers, table.lo, table.hi).astype(np.int64)
         return found
@@ -279,10 +283,11 @@ def _trace(cls: Any, machine: Machine) -> Trace:
         **{n: tracer.op("synapse", (n,), p.lo, p.hi, p.fraction or 0) for n, p in synapses.items()},
         **{n: tracer.op(v.side, (n,), v.lo, v.hi, v.fraction) for n, v in variables.items()},
     }
-    new = rule.step(SimpleNamespace(**now), named("dt"))
+    with located(f"rule {name}", cls.step):
+        new = rule.step(SimpleNamespace(**now), named("dt"))
     if not isinstance(new, dict) or "weight" not in new or set(new) - {"weight", *synapses}:
         raise KernelError(
-            f"rule {name}: step must return a dict with 'weight'"
+            f"{line_of_definition(cls.step)}: rule {name}: step must return a dict with 'weight'"
             + (f" and any of {sorted(synapses)}" if synapses else "")
         )
     stored = {}
