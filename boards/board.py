@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..compiler.kernels.code import KernelCode
 from ..compiler.machine import Machine
 from ..compiler.program import Program
-from ..compiler.shape import Shape
+from ..compiler.shape import LEARNING, Shape
+
+LEARNED = {"plastic_words": 1024, "post_words": 256}
+"""Smallest memories for learned weights, so that similar networks share their hardware."""
 
 TOP = "spikeloom_board"
 """Name of the Verilog module that is the whole design, pins and all."""
@@ -80,7 +83,12 @@ class Board:
         """The loom that this board gets for `program`."""
         if not self.depths:
             return Shape.for_program(program)
-        return self.shape(program.kernels.values())
+        shape = self.shape(program.kernels.values())
+        if not program.rules:
+            return shape
+        learning = Shape.for_program(program, LEARNED)
+        what = {name: getattr(learning, name) for name in ("rules", *LEARNING)}
+        return replace(shape, **what)
 
     def capacities(self) -> dict[str, int]:
         """Memory capacities, in elements (numbers), of what a network needs."""

@@ -91,7 +91,10 @@ class Shape:
             Smallest depths, so that similar Programs share their hardware.
         """
         kernels = tuple(program.kernels[name] for name in sorted(program.kernels))
-        need = {k: max(n, (at_least or {}).get(k, 0)) for k, n in needs(program).items()}
+        need = needs(program)
+        for name, least in (at_least or {}).items():
+            if program.rules or name not in LEARNING:
+                need[name] = max(need[name], least)
         return cls(
             program.machine,
             kernels,

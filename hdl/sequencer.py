@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -120,7 +120,7 @@ class Sequencer(wiring.Component):
         rows = following[e.multiply["rows"].start :][: e.multiply["rows"].width]
         opcode, clear = head["opcode"], head["clear"]
         is_event, is_map, is_end = opcode == EVT, opcode == MAP, opcode == END
-        is_update: Value = opcode == UPD if self.shape.rules else Const(0, 1)
+        is_update = opcode == UPD
 
         handover, multiply = Signal(), Signal()
         ready = self._fetch(m, following, handover, multiply)
@@ -145,12 +145,17 @@ class Sequencer(wiring.Component):
             ~issuer.running | issuer.finishing,
             ~Cat(*in_flight[: at.gap]).any(),
         )
-        waits = head["wait"] | is_map | is_end | is_update
-        update_waits = Signal() if self.shape.rules else Const(0, 1)
-        may_start = Mux(waits, drained, no_hazard) & ~map_active & ~update_waits
+        waits = head["wait"] | is_map | is_end
+        adds_up = handover & ~is_map & ~is_end
+        ready_too = ~map_active
+        if self.shape.rules:
+            update_active = self._update(m, following, handover & is_update, empty)
+            waits, adds_up = waits | is_update, adds_up & ~is_update
+            ready_too = ready_too & ~update_active
+        may_start = Mux(waits, drained, no_hazard) & ready_too
         m.d.comb += [
             handover.eq(~self.idle & ready & may_start),
-            multiply.eq(handover & ~is_map & ~is_end & ~is_update),
+            multiply.eq(adds_up),
             self.map_begin.eq(handover & is_map),
         ]
         with m.If(self.start & self.idle):
@@ -167,9 +172,6 @@ class Sequencer(wiring.Component):
         if self.shape.post_memories:
             with m.If(self.map_begin):
                 m.d.sync += self.map_captures.eq(clear)
-        if self.shape.rules:
-            update_active = self._update(m, following, handover & is_update, empty)
-            m.d.comb += update_waits.eq(update_active)
         return m
 
     def _update(self, m: Module, following: Signal, begin: Value, empty: Value) -> Signal:
@@ -232,19 +234,19 @@ class Sequencer(wiring.Component):
         at_end = in_load & (index == total)
         with m.If(in_load):
             m.d.sync += [loading.eq(~at_end), index.eq(Mux(at_end, 0, index + 1))]
-        for_map: Value = Const(1, 1)
+        load, loaded = in_load & ~at_end, at_end
         if self.shape.rules:
             for_update = Signal()
             with m.If(begin):
                 m.d.sync += for_update.eq(self.update_begin)
-            for_map = ~for_update
-            m.d.comb += self.update_load.eq(in_load & ~at_end & for_update)
-            self._loaded = at_end & for_update
+            m.d.comb += self.update_load.eq(load & for_update)
+            self._loaded = loaded & for_update
+            load, loaded = load & ~for_update, loaded & ~for_update
         m.d.comb += [
-            self.load.eq(in_load & ~at_end & for_map),
+            self.load.eq(load),
             self.load_index.eq(index),
             self.load_word.eq(self.fetch_word),
-            self.map_go.eq(at_end & for_map),
+            self.map_go.eq(loaded),
             take.eq(settle | multiply | at_end),
         ]
         counter = self.fetch_address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -11,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.encoding import image, memories
+from ..compiler.encoding import from_hardware, image, memories, to_hardware
 from ..compiler.errors import LinkError, SpikeloomError
-from ..compiler.instructions import Evt
 from ..compiler.program import OutputPort, Program
 from ..compiler.protocol import LINK_FIELDS
 from ..compiler.shape import Shape
-from ..compiler.timing import phase_cycles
+from ..compiler.timing import most_events, phase_cycles
 from ..sim.check import (
     check_content,
     check_inputs,
@@ -155,7 +155,8 @@ class BoardEngine:
                     program.machine,
                     program.kernels,
                     phase,
-                    [i.rows if isinstance(i, Evt) else 0 for i in phase],
+                    [most_events(i) for i in phase],
+                    program.rules,
                 )
             )
             for phase in program.phases
@@ -163,6 +164,7 @@ class BoardEngine:
         before, begin = self.link.counts.copy(), time.perf_counter()
         for name in ("weight", "instruction", *program.tables):
             self._put(name, 0, self._image[name])
+        self.learning(True)
         self.reset()
         self._flush()
         self.upload = self.link.counts - before
@@ -206,9 +208,12 @@ class BoardEngine:
 
     def reset(self) -> None:
         """Put all memories and counters back to the Program's initial content."""
-        for name in ("accumulator", "event", "count", "saturation"):
+        posts = [f"post{r}" for r in range(self.shape.post_memories)]
+        for name in ("accumulator", "event", "count", "saturation", *posts):
             info = self.memories[name]
             self._queue(requests.fill(info, 0, info.elements), info.elements)
+        for name, elements in self._learned.items():
+            self._put(name, 0, self._image[name][:elements])
         self._put("value", 0, self._image["value"])
         for slot in range(self._slots):
             self._put(f"state{slot}", 0, self._image[f"state{slot}"])
@@ -217,6 +222,16 @@ class BoardEngine:
     def _slots(self) -> int:
         """State memories that both the Program and the hardware have."""
         return min(len(self.program.state), self.shape.slots)
+
+    @property
+    def _learned(self) -> dict[str, int]:
+        """Memories of learned weights, and their elements."""
+        p = self.program
+        if not p.plastic_words:
+            return {}
+        slots = min(len(p.synapse), self.shape.synapse_slots)
+        names = ["weight", "residual", *(f"synapse{k}" for k in range(slots))]
+        return dict.fromkeys(names, p.plastic_words * p.machine.lanes)
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Write input port `name`; raises `InputError`."""
@@ -324,22 +339,52 @@ class BoardEngine:
             return content
         if name == "event":
             return np.stack(self._events(self._get(name, 0, p.event_words, False)), axis=1)
-        return self._get(name, 0, p.event_lists, signed=False)
+        if name == "count":
+            return self._get(name, 0, p.event_lists, signed=False)
+        if name == "synapse":
+            states = p.synapse.astype(np.int64)
+            for k in range(len(states)):
+                if f"synapse{k}" in self._learned:
+                    states[k] = self._words(f"synapse{k}")
+            return states
+        weights = getattr(p, name).astype(np.int64)
+        if name in self._learned:
+            weights[: p.plastic_words] = self._words(name)
+        return weights
+
+    def _words(self, name: str) -> np.ndarray:
+        """A memory of learned weights, int64 (words, lanes)."""
+        return from_hardware(self.program, self._get(name, 0, self._learned[name]))
 
     def load_memory(self, name: str, content: np.ndarray) -> None:
-        """Overwrite ``"value"`` or ``"state"``; raises `InputError`."""
+        """Overwrite a memory; see `spikeloom.sim.engine.Engine.load_memory`."""
         checked = check_content(self.program, name, content)
         if name == "value":
             self._put("value", 0, checked)
-        else:
+        elif name == "state":
             for slot in range(self._slots):
                 self._put(f"state{slot}", 0, checked[slot])
+        elif name == "synapse":
+            for k, states in enumerate(checked):
+                if f"synapse{k}" in self._learned:
+                    self._put(f"synapse{k}", 0, to_hardware(self.program, states))
+        elif name in self._learned:
+            words = checked[: self.program.plastic_words]
+            self._put(name, 0, to_hardware(self.program, words))
+
+    def learning(self, on: bool) -> None:
+        """Run the ``UPD`` instructions from now on, or skip them."""
+        if self.shape.rules:
+            self._put("control", 0, np.array([int(on)]))
 
     def saturations(self) -> dict[str, int]:
-        """Times that something was limited since `reset`, per population."""
-        names = list(self.program.populations)
+        """Times that something was limited since `reset`, per population and projection."""
+        names = [*self.program.populations, *self.program.projections]
         counts = self._get("saturation", 0, len(names), signed=False).tolist()
-        return {name: count for name, count in zip(names, counts, strict=True) if count}
+        found: Counter[str] = Counter()
+        for name, count in zip(names, counts, strict=True):
+            found[name] += count
+        return {name: count for name, count in found.items() if count}
 
     # -- beyond what every engine offers ---------------------------------------------------------
 
