@@ -132,6 +132,79 @@ def test_initial_states():
     assert set(sim.model.sig[b.neurons]["voltage"].initial_value) == {0.7}
 
 
+def test_initial_states_are_declared_with_the_state():
+    @neuron_type
+    class Begins(Kernel):
+        emits = "events"
+        payload_bits = 1
+        current = Input(range=(-8, 8))
+        mem_v2 = State(range=(-8, 8), initial=(0.25, 0.75))
+        _trace = State(range=(0, 1), initial=0.5)
+        clock = State(range=(0, 100), fraction=4, unit="step", initial=0.02)
+
+        def step(self, state, current, dt):
+            v = state.mem_v2 + current * scaled(dt, bound=1)
+            spike = v > 1
+            return spike, {
+                "mem_v2": spikeloom.select(spike, 0, v),
+                "_trace": state._trace,
+                "clock": maximum(state.clock - 1, 0),
+            }
+
+    with nengo.Network(seed=1) as net:
+        a = nengo.Ensemble(30, 1, neuron_type=Begins(), gain=np.ones(30), bias=np.zeros(30))
+        probes = {s: nengo.Probe(a.neurons, s) for s in ("mem_v2", "_trace", "clock")}
+    for simulator in (nengo.Simulator, spikeloom.Simulator):
+        sim = run(simulator, net)
+        first = sim.data[probes["mem_v2"]][0]
+        assert 0.25 <= first.min() < 0.3 < 0.7 < first.max() <= 0.75
+        assert set(sim.data[probes["_trace"]].ravel()) == {0.5}
+        # in the equations it counts steps, outside seconds: 20 of them, one of which has passed
+        np.testing.assert_allclose(sim.data[probes["clock"]][[0, 10, 30], 0], [0.019, 0.009, 0])
+    with pytest.raises(KernelError, match="begins at 3, outside its range"):
+
+        @neuron_type
+        class Outside(Begins.kernel_class):
+            mem_v2 = State(range=(-1, 1), initial=3)
+
+
+def test_rates_by_a_formula():
+    @neuron_type
+    class Known(Leaky.kernel_class):
+        def rates(self, current):
+            above = np.maximum(current - 1, 1e-9)
+            return 1 / (self.tau * np.log1p(2 / above))
+
+    kind = Known(tau=0.05, amplitude=2)
+    found = kind.rates([2.0, 3.0], [1.0, 2.0], [0.0, 1.0])
+    current = np.array([[2.0, 5.0], [3.0, 7.0]])
+    np.testing.assert_allclose(found, 2 / (0.05 * np.log1p(2 / (current - 1))))
+    # the same without a formula is counted: slower by the steps' length
+    counted = Leaky(tau=0.05, amplitude=2).rates([2.0, 3.0], [1.0, 2.0], [0.0, 1.0])
+    np.testing.assert_allclose(counted, found, rtol=0.05)
+
+
+def test_rates_of_a_rate_type_with_states():
+    @neuron_type
+    class Slow(Kernel):
+        current = Input(range=(-8, 8))
+        y = State(range=(-8, 8))
+
+        def step(self, state, current, dt):
+            y = state.y + (current - state.y) * scaled(dt / 0.01, bound=1)
+            return y, {"y": y}
+
+    np.testing.assert_allclose(Slow().rates([0.5, 1.0], [1.0], [0.5])[:, 0], [1.0, 1.5], atol=1e-3)
+
+
+def test_names_that_nengo_needs():
+    class Odd(Leaky.kernel_class):
+        gain_bias = Parameter(default=1.0)
+
+    with pytest.raises(KernelError, match="Nengo uses 'gain_bias' itself, rename it"):
+        neuron_type(Odd)
+
+
 def test_types_are_equal_by_their_parameters_and_can_be_pickled():
     assert Leaky(tau=0.01) == Leaky(tau=0.01) != Leaky(tau=0.03)
     assert pickle.loads(pickle.dumps(Leaky(tau=0.01))) == Leaky(tau=0.01)
