@@ -139,7 +139,9 @@ class Updater(wiring.Component):
         self._write(m, delay(m, self.weight_address, at.memory + UPD_SOURCES, "address"))
 
         after = read + UPD_SOURCES + UPD_STORE + at.drain - 1
-        ends = self._by_depth(m, delay(m, finish, after, "finish"), "end")
+        ends = Signal(name="ends")
+        # What has come out at one depth must not come out again at another one's.
+        m.d.comb += ends.eq(self._by_depth(m, delay(m, finish, after, "finish"), "end", ends))
         m.d.comb += self.end.eq(ends)
         with m.If(self.go):
             m.d.sync += self.active.eq(1)
@@ -308,11 +310,12 @@ class Updater(wiring.Component):
             _choose(fields.rule, [p.saturations for p in self.pipelines])
         )
 
-    def _by_depth(self, m: Module, value: Value, name: str) -> Value:
-        """`value`, as many cycles later as the rule that runs is deep."""
+    def _by_depth(self, m: Module, value: Value, name: str, stop: Value | None = None) -> Value:
+        """`value`, as many cycles later as the running rule is deep; goes no further at `stop`."""
         chain = [value]
         for n in range(max(p.stages.depth for p in self.pipelines)):
-            chain.append(register(m, chain[-1], f"{name}_{n + 1}"))
+            before = chain[-1] if stop is None else chain[-1] & ~stop
+            chain.append(register(m, before, f"{name}_{n + 1}"))
         return _choose(self.fields.rule, [chain[p.stages.depth] for p in self.pipelines])
 
     def _write(self, m: Module, address: Value) -> None:
