@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..compiler.instructions import Evt, Mac, Map
+from ..compiler.instructions import Evt, Mac, Map, Upd
 from ..compiler.program import PopulationInfo, Program
 from .trace import Trace, Writes
 
@@ -190,6 +190,10 @@ def _owner(
         if isinstance(i, Mac | Evt):
             if memory == "accumulator" and i.target <= address < i.target + i.words:
                 return text, (address - i.target) * lanes + lane, "accumulator"
+        elif isinstance(i, Upd):
+            if signal := _learned(program, i, memory, address):
+                word = (address - i.weights) // i.rows
+                return text, word * lanes + lane, signal
         elif isinstance(i, Map):
             code = program.kernels[i.kernel]
             owner = program.populations[i.population]
@@ -202,12 +206,29 @@ def _owner(
             if memory == "value" and not events and 0 <= address - i.target < i.length:
                 name, element = _member(owner, address - i.target)
                 return text, element, f"output of {name}"
+            for slot, number, base in i.captures:
+                words = program.machine.words(i.length)
+                if memory == f"post{number}" and 0 <= address - base < words:
+                    name, element = _member(owner, (address - base) * lanes + lane)
+                    return text, element, f"captured {code.states[slot].name} of {name}"
             if memory.startswith("state") and 0 <= address - i.state < i.length:
                 slot = int(memory.removeprefix("state"))
                 if slot < len(code.states):
                     name, element = _member(owner, address - i.state)
                     return text, element, f"{code.states[slot].name} of {name}"
     return f"phase {phase}, no instruction", -1, "nothing that the Program writes"
+
+
+def _learned(program: Program, i: Upd, memory: str, address: int) -> str:
+    """What an ``UPD`` writes at an address, by name; empty if it writes nothing there."""
+    projection = program.projections[i.projection]
+    names = {"weight": "weight", "residual": "residual of the weight"}
+    for slot, port in enumerate(program.rules[i.rule].synapses):
+        names[f"synapse{slot}"] = port.name
+    if memory not in names or not 0 <= address - i.weights < i.rows * i.words:
+        return ""
+    row = (address - i.weights) % i.rows
+    return f"{names[memory]} from pre neuron {row} of {projection.origin or projection.name}"
 
 
 def _member(population: PopulationInfo, element: int) -> tuple[str, int]:

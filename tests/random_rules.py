@@ -14,6 +14,7 @@ from random_programs import (
     KernelMaker,
     integer,
     log_integer,
+    random_inputs,
     random_parameters,
     random_program,
 )
@@ -317,3 +318,11 @@ def random_learning_program(
 ) -> Program:
     """A random legal Program with learned weights; see `random_programs.random_program`."""
     return LearningMaker(seed, machine, largest).make()
+
+
+def driven(seed: int, program: Program, steps: int) -> dict[str, np.ndarray]:
+    """Random inputs of such a Program, which make some neurons fire in some steps."""
+    inputs = random_inputs(seed, program, steps)
+    limit = 1 << (program.machine.value_bits - 1)
+    inputs["drive"] = np.random.default_rng(seed).integers(-limit, limit, (steps, 4))
+    return inputs

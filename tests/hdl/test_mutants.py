@@ -9,6 +9,7 @@ import re
 import pytest
 from cores import generate, shape_for, side_by_side
 from random_programs import FAMILY, random_inputs, random_program
+from random_rules import driven, random_learning_program
 
 from spikeloom.compiler.errors import ToolError
 
@@ -49,6 +50,35 @@ MUTANTS = {
 }
 
 
+LEARNING_SEEDS = range(FAMILY, 2 * FAMILY)  # a rule that is gated by either spike, captures
+
+LEARNING_MUTANTS = {
+    "low bits of weights lost": ("loom_core.updater", "full_0", "{} & ~1"),
+    "weight not rounded": ("loom_core.updater", "next_weight_0", "{} ^ 1"),
+    "residual wrong": ("loom_core.updater", "next_residual_0", "{} ^ 1"),
+    "written elsewhere": ("loom_core.updater", "write_address", "{} ^ 1"),
+    "written a cycle late": ("loom_core.updater", "writes", "{register}"),
+    "lanes beyond the last element": ("loom_core.updater", "tail", "{} | 1"),
+    "all words taken for the last": ("loom_core.updater", "read_last_*", "1'h1"),
+    "rows done twice": ("loom_core.updater", "skip", "1'h0"),
+    "another neuron's state": ("loom_core.updater", "row_read", "{} ^ 1"),
+    "another post neuron": ("loom_core.updater", "post_read_0", "{} ^ 1"),
+    "another word than that of the event": ("loom_core.updater", "found_word", "{} ^ 1"),
+    "its weights elsewhere": ("loom_core.updater", "found_weights", "{} + 1"),
+    "words done twice": ("loom_core.updater", "first", "1'h1"),
+    "one row too few": ("loom_core.updater", "rows", "{} - 1"),
+    "end too early": ("loom_core.updater", "finish_*", "finish_1"),
+    "rule swallows a lane": ("loom_core.updater.rule_0", "valid_1", "{} & ~1"),
+    "limits not counted": ("loom_core.updater.rule_0", "saturations", "0"),
+    "captured in the wrong lane": ("loom_core.captures", "turn", "0"),
+    "captured word lost": ("loom_core.captures", "writes_post_0", "1'h0"),
+    "captured elsewhere": ("loom_core.captures", "address_1", "{} ^ 1"),
+    "another state captured": ("loom_core.captures", "slot_1", "~{}"),
+    "padding kept": ("loom_core.captures", "element_0_1", "{} | 1"),
+    "update does not wait": ("loom_core.sequencer", "update_active", "1'h0"),
+}
+
+
 def mutate(verilog: str, module: str, register: str, expression: str) -> str:
     """`verilog` with what `register` of `module` takes over replaced.
 
@@ -79,10 +109,20 @@ def core(programs):
     return generate(shape_for(list(programs.values())))
 
 
+@pytest.fixture(scope="module")
+def learning_programs():
+    return {seed: random_learning_program(seed) for seed in LEARNING_SEEDS}
+
+
+@pytest.fixture(scope="module")
+def learning_core(learning_programs):
+    return generate(shape_for(list(learning_programs.values())))
+
+
 def differences(programs, verilog, layout):
     """What the first Program that shows any difference shows, or that it hangs, else None."""
     for seed, program in programs.items():
-        inputs = random_inputs(seed, program, STEPS)
+        inputs = (driven if program.rules else random_inputs)(seed, program, STEPS)
         try:
             comparison, wrong = side_by_side(program, verilog, layout, STEPS, inputs)
         except ToolError as e:
@@ -107,3 +147,14 @@ def test_mutants_are_caught(programs, core, name):
         first = comparison.first
         assert first.expected != first.found
         assert str(first).startswith(f"step {first.step}, phase {first.phase}, cycle {first.cycle}")
+
+
+def test_the_sound_core_learns(learning_programs, learning_core):
+    assert differences(learning_programs, *learning_core) is None
+
+
+@pytest.mark.parametrize("name", LEARNING_MUTANTS)
+def test_mutants_that_learn_are_caught(learning_programs, learning_core, name):
+    verilog, layout = learning_core
+    caught = differences(learning_programs, mutate(verilog, *LEARNING_MUTANTS[name]), layout)
+    assert caught is not None, f"nobody noticed: {name}"

@@ -1,0 +1,101 @@
+"""The hardware learns as golden predicts: every write of random Programs, in its cycle."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from cores import generate, shape_for, side_by_side
+from random_programs import FAMILY
+from random_rules import driven, random_learning_program
+
+from spikeloom.compiler.instructions import Upd
+from spikeloom.sim.predict import PredictingEngine
+from spikeloom.sim.rtl.engine import RtlEngine
+
+pytestmark = pytest.mark.hardware
+
+FAMILIES = 12
+STEPS = 6
+OPERATIONS_PER_STAGE = (1, 2, 3)
+LEARNED = ("weight", "residual", "synapse")
+
+
+def family_of(family, operations_per_stage):
+    programs = {}
+    for seed in range(family * FAMILY, (family + 1) * FAMILY):
+        program = random_learning_program(seed)
+        machine = replace(program.machine, operations_per_stage=operations_per_stage)
+        programs[seed] = replace(program, machine=machine)
+    return programs
+
+
+@pytest.mark.parametrize("family", range(FAMILIES))
+def test_every_write_in_its_cycle(family):
+    programs = family_of(family, OPERATIONS_PER_STAGE[family % len(OPERATIONS_PER_STAGE)])
+    core = generate(shape_for(list(programs.values())))
+    for seed, program in programs.items():
+        comparison, wrong = side_by_side(program, *core, STEPS, driven(seed, program, STEPS))
+        assert not comparison.differences, f"seed {seed}: {comparison.first}"
+        assert not wrong, f"seed {seed}: {wrong}"
+
+
+@pytest.fixture(scope="module")
+def learning():
+    """A Program whose weights change, its core, and its inputs."""
+    program = random_learning_program(5)
+    return program, generate(shape_for([program])), driven(5, program, STEPS)
+
+
+def test_learning_can_be_switched_off(learning):
+    program, core, inputs = learning
+    golden, rtl = PredictingEngine(program), RtlEngine(program, *core)
+    rtl.trace(True)
+    for on in (False, True, False):
+        for engine in (golden, rtl):
+            engine.learning(on)
+            engine.run(STEPS, inputs, [])
+        a, b = golden.take_trace(), rtl.take_trace()
+        assert np.array_equal(a.cycles, b.cycles)
+        assert (len(b.writes["weight"]) > 0) == on
+        for name in LEARNED:
+            assert np.array_equal(golden.memory(name), rtl.memory(name)), name
+    golden.reset()
+    rtl.reset()
+    for name in LEARNED:
+        assert np.array_equal(rtl.memory(name), getattr(program, name)), name
+    for engine in (golden, rtl):  # still off
+        engine.run(STEPS, inputs, [])
+    assert np.array_equal(rtl.memory("weight"), program.weight)
+
+
+def test_learned_memories_can_be_carried_over(learning):
+    program, core, inputs = learning
+    first, second = RtlEngine(program, *core), RtlEngine(program, *core)
+    first.run(STEPS, inputs, [])
+    for name in (*LEARNED, "state", "value"):
+        second.load_memory(name, first.memory(name))
+    for engine in (first, second):
+        engine.run(STEPS, inputs, [])
+    for name in LEARNED:
+        assert np.array_equal(first.memory(name), second.memory(name)), name
+
+
+def test_an_update_costs_little_beside_its_words(learning):
+    """One word of all lanes per cycle, and at most 32 more for a rule as deep as PES's."""
+    program, _, _ = learning
+    clock = PredictingEngine(program)._clock
+    for i in program.instructions:
+        if not isinstance(i, Upd):
+            continue
+        timing = clock.update_timing(i.rule)
+        fired = np.arange(0, min(i.length, i.rows), 3)
+        updates = timing.updates(i, 0, fired)
+        extra = timing.load + timing.write - timing.depth
+        assert extra <= 20
+        if i.gate == "post":
+            words = len(np.unique(fired // program.machine.lanes))
+            assert len(updates.rows) == words * i.rows
+            assert updates.busy <= words * (i.rows + timing.prepare + 1) + 4 * len(fired)
+            assert updates.busy <= timing.busy(i, len(fired))
+        else:
+            assert updates.busy == len(updates.rows)
