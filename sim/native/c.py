@@ -132,6 +132,13 @@ class C:
         """A conditional expression."""
         return f"({condition} ? {a} : {b})"
 
+    def select_by_mask(self, condition: str, a: str, b: str, width: int) -> str:
+        """A selection of bits.
+
+        From several choices by one condition GCC makes a branch, with which it does not vectorise.
+        """
+        return f"({b} ^ (({a} ^ {b}) & -(int{width}_t){condition}))"
+
     def truth(self, condition: str) -> Number:
         """A 1 that the compiler does not know, or 0.
 

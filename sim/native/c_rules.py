@@ -1,7 +1,7 @@
 """Learning rules in C: the function of an ``UPD``.
 
 One body serves two loops: along the synapses of a pre neuron's row, and, where only post neurons
-that fired learn, along the column of such a neuron.
+that fired learn and these are few, along the column of such a neuron.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ static void rule_{number}(context_t *context, const instruction_t *in)
     const int64_t stride = in->target;
     int64_t limited = 0;
 {prologue}
-    if (in->gate == GATE_POST) {{
-        for (int64_t e = 0; e < context->count[in->list]; e++) {{
+    const int64_t fired = context->count[in->list];
+    if (in->gate == GATE_POST && fired * context->dense < in->length) {{
+        for (int64_t e = 0; e < fired; e++) {{
             const int64_t j = context->event_index[in->source + e];
 {post_once}
             int32_t within = 0;
@@ -39,7 +40,8 @@ static void rule_{number}(context_t *context, const instruction_t *in)
             limited += within;
         }}
     }} else {{
-        const int64_t selected = in->gate == GATE_PRE ? context->count[in->list] : in->rows;
+        /* For post neurons that did not fire the rule changes nothing: see check_gate. */
+        const int64_t selected = in->gate == GATE_PRE ? fired : in->rows;
         for (int64_t e = 0; e < selected; e++) {{
             const int64_t k = in->gate == GATE_PRE ? context->event_index[in->source + e] : e;
 {skip}

@@ -31,6 +31,9 @@ from .table import CACHE_LINE, Builder, aligned_zeros
 LONGEST_CALL = 0.2
 """Seconds, roughly: a long run is done in parts, between which an interrupt is heeded."""
 
+DENSE = 16
+"""Where one in so many post neurons fired, updates go along whole rows: vectors are fast there."""
+
 FIRST_PART = 64
 """Steps of the first part."""
 
@@ -52,6 +55,7 @@ class _Context(ctypes.Structure):
         ("post_stride", ctypes.c_int64),
         ("learning", ctypes.c_int64),
         ("one", ctypes.c_int64),
+        ("dense", ctypes.c_int64),
     ]  # fmt: skip
 
 
@@ -157,6 +161,7 @@ class NativeEngine:
             program.post_words * lanes,
             1,
             1,
+            DENSE,
         )
         self._context_at = ctypes.addressof(self._context)
         self._records_at = table.records.ctypes.data
@@ -304,6 +309,10 @@ class NativeEngine:
     def learning(self, on: bool) -> None:
         """Run the ``UPD`` instructions from now on, or skip them."""
         self._context.learning = int(on)
+
+    def rows_learn_densely(self, dense: int) -> None:
+        """Do updates along whole rows if one in `dense` post neurons fired; changes no result."""
+        self._context.dense = dense
 
     def _learned_memories(self, name: str) -> np.ndarray:
         """The engine's own learned weights, residuals or states of synapses, (slots, n)."""

@@ -63,6 +63,9 @@ class Target(Protocol):
     def select(self, condition: str, a: str, b: str) -> str:
         """One of two numbers of equal width."""
 
+    def select_by_mask(self, condition: str, a: str, b: str, width: int) -> str:
+        """The same without a branch: for rules, whose conditions often are those of a whole row."""
+
     def truth(self, condition: str) -> Number:
         """A condition as a 0/1 number."""
 
@@ -288,7 +291,10 @@ class _Walk:
                 choices = [self._operand(op, k) for k in (1, 2)]
                 width = width_of(min(o.lo for o in choices), max(o.hi for o in choices))
                 a, b = (self._text(r, width) for r in op.operands[1:])
-                return Number(target.select(self.condition(op.operands[0]), a, b), width)
+                condition = self.condition(op.operands[0])
+                if isinstance(self.code, RuleCode):
+                    return Number(target.select_by_mask(condition, a, b, width), width)
+                return Number(target.select(condition, a, b), width)
         return self._arithmetic(op)
 
     def _seen(self, op: Op) -> Number:

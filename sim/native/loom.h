@@ -48,6 +48,7 @@ typedef struct {
     int64_t post_stride;
     int64_t learning; /* 0: updates are skipped */
     int64_t one; /* always 1, unknown to the compiler */
+    int64_t dense; /* where one in so many post neurons fired, updates go along whole rows */
 } context_t;
 
 typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD } opcode_t;

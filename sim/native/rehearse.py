@@ -206,13 +206,19 @@ def _numbers(rng: np.random.Generator, lo: int, hi: int, n: int) -> np.ndarray:
 
 
 def agrees(native: NativeEngine) -> bool:
-    """Whether an engine with a rehearsal loaded does what golden does."""
-    golden = GoldenEngine(native.program)
-    for _ in range(STEPS):
-        golden.step()
-        native.step()
-        if golden.saturations() != native.saturations() or not all(
-            np.array_equal(golden.memory(name), native.memory(name)) for name in MEMORIES
-        ):
-            return False
+    """Whether an engine with a rehearsal loaded does what golden does.
+
+    If something learns, both ways of going through synapses of post neurons are tried.
+    """
+    for dense in (0, 1 << 32) if native.program.rules else (0,):
+        golden = GoldenEngine(native.program)
+        native.reset()
+        native.rows_learn_densely(dense)
+        for _ in range(STEPS):
+            golden.step()
+            native.step()
+            if golden.saturations() != native.saturations() or not all(
+                np.array_equal(golden.memory(name), native.memory(name)) for name in MEMORIES
+            ):
+                return False
     return True

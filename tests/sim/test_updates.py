@@ -207,3 +207,17 @@ def test_learning_off_and_on_again(engine):
     for name in ("weight", "residual", "synapse", "state"):
         assert np.array_equal(running.memory(name), fresh.memory(name))
     assert running.saturations() == fresh.saturations()
+
+
+@pytest.mark.parametrize("gate", ["either", "post"])
+def test_few_and_many_post_neurons_learn_alike(gate):
+    """Columns of those that fired, or whole rows: native gives the same either way."""
+    updates = ["pre", "post"] if gate == "either" else [gate]
+    made = learning_program(spike_timing(gate), updates, {}, 6)
+    runs = [create_engine("native", made) for _ in range(2)]
+    for run, dense in zip(runs, (0, 1 << 32), strict=True):
+        run.rows_learn_densely(dense)
+        run.run(STEPS, {"drive": drive(6)}, [])
+    for name in ("weight", "residual", "synapse"):
+        assert np.array_equal(runs[0].memory(name), runs[1].memory(name))
+    assert runs[0].saturations() == runs[1].saturations() != {}
