@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .compiler.errors import SpikeloomError
     from .compiler.frontends.nengo.neuron_type import neuron_type
+    from .compiler.frontends.nengo.neurons import LIF
     from .compiler.frontends.nengo.rule_type import rule_type
+    from .compiler.frontends.nengo.rules import MPES, STDP, VDSP, VariedMPES
     from .compiler.kernels.curves import curve
     from .compiler.kernels.expression import (
         clip,
@@ -40,6 +42,8 @@ _HOMES = {
     "Error": "compiler.kernels.rule",
     "Input": "compiler.kernels.kernel",
     "Kernel": "compiler.kernels.kernel",
+    "LIF": "compiler.frontends.nengo.neurons",
+    "MPES": "compiler.frontends.nengo.rules",
     "Machine": "compiler.machine",
     "Parameter": "compiler.kernels.kernel",
     "Post": "compiler.kernels.rule",
@@ -47,9 +51,12 @@ _HOMES = {
     "Program": "compiler.program",
     "Rule": "compiler.kernels.rule",
     "Simulator": "runtime.simulator",
+    "STDP": "compiler.frontends.nengo.rules",
     "SpikeloomError": "compiler.errors",
     "State": "compiler.kernels.kernel",
     "Synapse": "compiler.kernels.rule",
+    "VDSP": "compiler.frontends.nengo.rules",
+    "VariedMPES": "compiler.frontends.nengo.rules",
     "Weight": "compiler.kernels.rule",
     "any_of": "compiler.kernels.reductions",
     "clip": "compiler.kernels.expression",
@@ -73,6 +80,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "LIF",
+    "MPES",
+    "STDP",
+    "VDSP",
     "Error",
     "Input",
     "Kernel",
@@ -86,6 +97,7 @@ __all__ = [
     "SpikeloomError",
     "State",
     "Synapse",
+    "VariedMPES",
     "Weight",
     "__version__",
     "any_of",
