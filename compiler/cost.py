@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .instructions import Evt, Map, Upd
+from .kernels.code import KernelCode
+from .kernels.rule_code import RuleCode
 from .program import Program
 from .timing import Cycles, busy_cycles, phase_cycles
 
@@ -52,7 +54,7 @@ def memory_sizes(program: Program) -> dict[str, MemorySize]:
             program.post_memories, program.post_words, machine.lanes * machine.value_bits
         ),
     }
-    codes = [*program.kernels.values(), *program.rules.values()]
+    codes: list[KernelCode | RuleCode] = [*program.kernels.values(), *program.rules.values()]
     tables = {f"{code.name}.{t.name}": t for code in codes for t in code.tables}
     for name, content in program.tables.items():
         table = tables[name]
