@@ -43,7 +43,7 @@ from .parameters import ParameterExpression
 from .parametrised import Parameter, Parametrised
 from .rule_code import GATES, RuleCode, Variable
 from .scales import Powers, Scales
-from .source import line_of_definition, located
+from .source import line_here, line_of_definition, located
 
 Trace: TypeAlias = tuple[
     RuleCode,
@@ -131,6 +131,15 @@ class Rule(Parametrised):
     gate: ClassVar[str | None] = None
     modifies: ClassVar[str] = "weights"
     weight: Any = Weight()
+
+    def __init_subclass__(cls) -> None:
+        """Refuse declarations whose names the base class needs itself."""
+        super().__init_subclass__()
+        for name, declared in vars(cls).items():
+            if hasattr(Rule, name) and isinstance(declared, (Parameter, Synapse, Seen)):
+                raise KernelError(
+                    f"{line_here()}: rule {cls.__name__}: rules use {name!r} themselves, rename it"
+                )
 
     def step(self, now: Any, dt: Any) -> dict[str, Any]:
         """One step of one synapse: new values of the weight and of the synapse's states."""

@@ -44,9 +44,11 @@ class KernelRule(LearningRuleType):
         size_in: Any = 0
         if errors:
             size_in = 1 if all(e.scalar for e in errors) else "post_state"
-        super().__init__(size_in=size_in)
+        # Nengo gives every learning rule type a rate; where the rule has none, nothing reads it.
+        super().__init__(rule.values.get("learning_rate", 1.0), size_in)
         for name, value in rule.values.items():
-            setattr(self, name, value)
+            if name != "learning_rate":
+                setattr(self, name, value)
 
     def rule(self) -> Rule:
         """The rule with this type's parameters."""

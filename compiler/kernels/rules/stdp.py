@@ -15,8 +15,9 @@ class STDP(Rule):
     """Pair-based STDP with weights between 0 and 1.
 
     A post spike adds `a_plus` times the trace of the pre neuron, a pre spike subtracts `a_minus`
-    times the trace of the post neuron (Song, Miller and Abbott 2000). A trace jumps by 1 at a spike and
-    decays with `tau_plus` or `tau_minus`; spikes of the same step count as a pair of both kinds.
+    times the trace of the post neuron (Song, Miller and Abbott 2000). A trace jumps by 1 at a
+    spike and decays with `tau_plus` or `tau_minus`; spikes of the same step are a pair of both
+    kinds.
     """
 
     a_plus = Parameter(low=0, high=1, default=5e-3)
