@@ -37,8 +37,15 @@ class AtSpikes(Rule):
         return {"weight": clip(now.weight + change * scaled(self.rate), -1, 1)}
 
 
-def random_learning_network(seed):
+def random_learning_network(seed, plain=False):
     """A network with one to three learning rules, all from one number.
+
+    Parameters
+    ----------
+    seed : int
+    plain : bool
+        One rule between two populations, filters always there: then few kernels serve many
+        networks, and one piece of hardware is not too large to be simulated.
 
     Returns
     -------
@@ -51,9 +58,9 @@ def random_learning_network(seed):
         ensembles = [nengo.Ensemble(int(rng.integers(5, 40)), int(d)) for d in sizes]
         for source, ensemble in zip(sources, ensembles, strict=True):
             nengo.Connection(source, ensemble)
-        for _ in range(rng.integers(1, 4)):
-            pre, post = (ensembles[k] for k in rng.integers(0, 2, 2))
-            RULES[rng.integers(len(RULES))](rng, sources, pre, post)
+        for _ in range(1 if plain else rng.integers(1, 4)):
+            pre, post = ensembles if plain else (ensembles[k] for k in rng.integers(0, 2, 2))
+            RULES[rng.integers(len(RULES))](rng, sources, pre, post, plain)
         for ensemble in ensembles:
             nengo.Probe(ensemble.neurons)
     return network
@@ -66,7 +73,7 @@ def _source(rng, size):
     return nengo.Node(lambda t: np.sin(2 * np.pi * frequency * t + phase))
 
 
-def _pes(rng, sources, pre, post):
+def _pes(rng, sources, pre, post, plain):
     error = nengo.Node(size_in=post.dimensions) if rng.random() < 0.5 else None
     if error is None:
         error = nengo.Ensemble(20, post.dimensions)
@@ -76,7 +83,9 @@ def _pes(rng, sources, pre, post):
         post,
         function=lambda x: np.zeros(post.dimensions),
         solver=nengo.solvers.LstsqL2(weights=weights),
-        learning_rule_type=nengo.PES(float(rng.choice([1e-4, 1e-3])), pre_synapse=_synapse(rng)),
+        learning_rule_type=nengo.PES(
+            float(rng.choice([1e-4, 1e-3])), pre_synapse=_synapse(rng, plain)
+        ),
     )
     nengo.Connection(post, error)
     nengo.Connection(nengo.Node(rng.uniform(-1, 1, post.dimensions)), error)
@@ -84,7 +93,9 @@ def _pes(rng, sources, pre, post):
     nengo.Probe(connection, "weights", sample_every=0.01)
 
 
-def _synapse(rng):
+def _synapse(rng, plain):
+    if plain:
+        return nengo.Lowpass(float(rng.uniform(0.002, 0.05)))
     return [nengo.Lowpass(0.005), nengo.Lowpass(0.05), None][rng.integers(3)]
 
 
@@ -100,26 +111,26 @@ def _between_neurons(rng, pre, post, rule, largest):
     nengo.Probe(connection, "weights", sample_every=0.01)
 
 
-def _oja(rng, sources, pre, post):
-    rule = nengo.Oja(1e-6, beta=float(rng.uniform(0.1, 2)), pre_synapse=_synapse(rng))
+def _oja(rng, sources, pre, post, plain):
+    rule = nengo.Oja(1e-6, beta=float(rng.uniform(0.1, 2)), pre_synapse=_synapse(rng, plain))
     _between_neurons(rng, pre, post, rule, 1e-3)
 
 
-def _bcm(rng, sources, pre, post):
-    _between_neurons(rng, pre, post, nengo.BCM(1e-9, post_synapse=_synapse(rng)), 1e-3)
+def _bcm(rng, sources, pre, post, plain):
+    _between_neurons(rng, pre, post, nengo.BCM(1e-9, post_synapse=_synapse(rng, plain)), 1e-3)
 
 
-def _stdp(rng, sources, pre, post):
+def _stdp(rng, sources, pre, post, plain):
     _between_neurons(rng, pre, post, PairSTDP(tau=float(rng.uniform(0.005, 0.05))), 1e-3)
 
 
-def _at_spikes(rng, sources, pre, post):
+def _at_spikes(rng, sources, pre, post, plain):
     _between_neurons(rng, pre, post, AtSpikes(), 1e-3)
 
 
-def _voja(rng, sources, pre, post):
+def _voja(rng, sources, pre, post, plain):
     source = next(s for s in sources if s.size_out == post.dimensions)
-    rule = nengo.Voja(float(rng.choice([1e-3, 1e-2])), post_synapse=_synapse(rng))
+    rule = nengo.Voja(float(rng.choice([1e-3, 1e-2])), post_synapse=_synapse(rng, plain))
     connection = nengo.Connection(source, post, synapse=None, learning_rule_type=rule)
     nengo.Probe(connection.learning_rule, "scaled_encoders", sample_every=0.01)
     if rng.random() < 0.5:
