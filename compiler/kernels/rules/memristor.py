@@ -107,10 +107,10 @@ class VariedMPES(MPES):
     """
 
     spread = Parameter(low=0, high=0.9, default=0.2)
-    plus_device = Synapse(range=(-1, 1), fraction=17, initial=(-1, 1))
-    minus_device = Synapse(range=(-1, 1), fraction=17, initial=(-1, 1))
+    plus_device = Synapse(range=(-1, 1), fraction=16, initial=(-1, 1))
+    minus_device = Synapse(range=(-1, 1), fraction=16, initial=(-1, 1))
 
     def read(self, now: Any, plus: Any, minus: Any) -> Any:
         """The change of the difference, each device's times its factor."""
-        more = rounded(plus, 17) * now.plus_device - rounded(minus, 17) * now.minus_device
+        more = rounded(plus, 16) * now.plus_device - rounded(minus, 16) * now.minus_device
         return plus - minus + scale(rounded(more, 20), scaled(self.spread, bound=2**-11), 28)
