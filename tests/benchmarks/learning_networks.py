@@ -9,6 +9,8 @@ from typing import Any
 import nengo
 import numpy as np
 
+import spikeloom
+
 TAIL = 0.25
 """The last part of a run, in which what was learned is judged."""
 
@@ -31,8 +33,10 @@ class Task:
     seconds: float
 
 
-def _error_task(function: Callable[[Any], Any], dimensions: int, size: int) -> Any:
-    """PES learns a function of a slow signal, from the difference to it."""
+def _error_task(
+    function: Callable[[Any], Any], dimensions: int, size: int, rule: Any = None
+) -> Any:
+    """PES (or another rule) learns a function of a slow signal, from the difference to it."""
     with nengo.Network(seed=4) as network:
         source = nengo.Node(
             nengo.processes.WhiteSignal(8.0, high=3, rms=0.4, seed=2), size_out=dimensions
@@ -43,7 +47,7 @@ def _error_task(function: Callable[[Any], Any], dimensions: int, size: int) -> A
         nengo.Connection(source, pre)
         nengo.Connection(source, ideal, synapse=None)
         learned = nengo.Connection(
-            pre, post, function=lambda x: [0], learning_rule_type=nengo.PES(3e-4)
+            pre, post, function=lambda x: [0], learning_rule_type=rule or nengo.PES(3e-4)
         )
         nengo.Connection(post, error)
         nengo.Connection(ideal, error, transform=-1)
@@ -61,6 +65,11 @@ def square() -> Any:
 def product() -> Any:
     """``(x, y) -> x * y``."""
     return _error_task(lambda x: x[0] * x[1], 2, 200)
+
+
+def memristors() -> Any:
+    """``x -> x**2`` by pairs of memristors that differ from one to the next."""
+    return _error_task(lambda x: x**2, 1, 100, spikeloom.VariedMPES(gain=3e-3))
 
 
 def association() -> Any:
@@ -119,6 +128,7 @@ def bcm() -> Any:
 TASKS = [
     Task("PES x -> x^2", square, 8.0),
     Task("PES product, 2-D", product, 8.0),
+    Task("mPES x -> x^2", memristors, 8.0),
     Task("Voja + PES association", association, 4.8),
     Task("Oja weights", oja, 1.0),
     Task("BCM weights", bcm, 1.0),
