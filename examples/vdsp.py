@@ -93,7 +93,7 @@ class VDSP(Rule):
         push = table(lambda v: -np.sign(v) * np.expm1(abs(v)), v, (-1.72, 1.72), 16)
         x = select(v < 0, w, 1 - w)
         room = table(lambda x: np.exp(-self.alpha * x) * (1 - x), x, (0, 1 - 2**-17), 17)
-        new = now.weight + rounded(push * room, 17) * scaled(self.lr)
+        new = now.weight + rounded(push * room, 16) * scaled(self.lr)
         return {"weight": select(now.fired, clip(new, 0, 1), now.weight)}
 
 
@@ -245,6 +245,14 @@ def options(arguments=None):
     return parser.parse_args(arguments)
 
 
+def model_of_ten_images():
+    """What ``spikeloom compile examples/vdsp.py`` compiles."""
+    defaults = options([])
+    (images, _), _ = load(defaults.mnist)
+    start = np.random.RandomState(0).uniform(0, 1, (defaults.outputs, SIDE**2))
+    return network(images[:10], start, defaults)
+
+
 if __name__ == "__main__":
     chosen = options()
     data = load(chosen.mnist)
@@ -260,3 +268,5 @@ if __name__ == "__main__":
             if chosen.pictures:
                 chosen.pictures.mkdir(parents=True, exist_ok=True)
                 picture(weights, chosen.pictures / f"vdsp_{engine}_{seed}.png")
+else:
+    model = model_of_ten_images()

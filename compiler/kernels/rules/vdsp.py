@@ -41,5 +41,5 @@ class VDSP(Rule):
             range=(0, 1 - 2**-17),
             fraction=17,
         )
-        change = rounded(room * push, 17) * scaled(self.learning_rate)
+        change = rounded(room * push, 16) * scaled(self.learning_rate)
         return {"weight": select(now.post_spike, clip(now.weight + change, 0, 1), now.weight)}
