@@ -114,7 +114,9 @@ def limits(graph: Graph) -> dict[str, Limit]:
     found: dict[str, Limit] = {}
     for name in graph.nx:
         if _bounded_by_itself(graph, name):
-            found[name] = Limit(math.inf, 1.0, 0.0, "proved")
+            kernel: Kernel = graph[name].kernel  # type: ignore[attr-defined]
+            most = kernel.output_limit(math.inf, graph.dt)
+            found[name] = Limit(math.inf, most, most, "proved")
     condensed = nx.condensation(flow)
     for component in nx.topological_sort(condensed):
         members = sorted(condensed.nodes[component]["members"])
@@ -132,10 +134,11 @@ def limits(graph: Graph) -> dict[str, Limit]:
 
 
 def _bounded_by_itself(graph: Graph, name: str) -> bool:
+    """Whether a population's output is bounded, whatever enters it."""
     node = graph[name]
     return (
         isinstance(node, Population)
-        and node.kernel.emits == "events"
+        and not node.kernel.delayed
         and math.isfinite(node.kernel.output_limit(math.inf, graph.dt))
     )
 

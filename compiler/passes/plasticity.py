@@ -60,18 +60,40 @@ class Plastic:
                 raise GraphError(
                     f"two different learning rules are named {code.name!r}: rename one"
                 )
-        self._captured: dict[str, dict[str, tuple[int, int]]] = {}
+        self._captured = self._post_places()
+        ends: dict[int, int] = {}
+        for node, states in self._captured.items():
+            for memory, base in states.values():
+                end = base + machine.words(graph[node].size)
+                ends[memory] = max(ends.get(memory, 0), end)
+        self.post_memories = max(ends, default=-1) + 1
+        self.post_words = max(ends.values(), default=0)
+
+    def _post_places(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Post memory and first word of each captured state, by node.
+
+        A memory is written once for a neuron, and read once for a rule: what one population shows,
+        and what one rule sees, lies in different memories.
+        """
+        rules = [
+            [learned.variables[v.name] for v in self._code(learned).post]
+            for _, _, _, learned in self._edges
+        ]
+        wanted = list(dict.fromkeys(place for places in rules for place in places))
+        memory_of: dict[tuple[str, str], int] = {}
         used: dict[int, int] = {}
-        for _, _, _, learned in self._edges:
-            for variable in self._code(learned).post:
-                node, state = learned.variables[variable.name]
-                mine = self._captured.setdefault(node, {})
-                if state not in mine:
-                    memory = len(mine)
-                    mine[state] = memory, used.get(memory, 0)
-                    used[memory] = used.get(memory, 0) + machine.words(graph[node].size)
-        self.post_memories = len(used)
-        self.post_words = max(used.values(), default=0)
+        found: dict[str, dict[str, tuple[int, int]]] = {}
+        for place in wanted:
+            node, state = place
+            near = {other for places in rules if place in places for other in places}
+            near |= {other for other in wanted if other[0] == node}
+            taken = {memory_of[other] for other in near if other in memory_of}
+            memory = next(m for m in range(len(wanted)) if m not in taken)
+            memory_of[place] = memory
+            found.setdefault(node, {})[state] = memory, used.get(memory, 0)
+            words = self.machine.words(self.graph[node].size)
+            used[memory] = used.get(memory, 0) + words
+        return found
 
     def _code(self, learned: Plasticity) -> RuleCode:
         return learned.rule.code(self.machine)  # type: ignore[no-any-return]
