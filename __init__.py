@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .compiler.frontends.nengo.rules import MPES, STDP, VDSP, VariedMPES
     from .compiler.kernels.curves import curve
     from .compiler.kernels.expression import (
+        as_weight,
         clip,
         constant,
         divide,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         maximum,
         minimum,
         rounded,
+        scale,
         scaled,
         select,
         table,
@@ -59,6 +61,7 @@ _HOMES = {
     "VariedMPES": "compiler.frontends.nengo.rules",
     "Weight": "compiler.kernels.rule",
     "any_of": "compiler.kernels.reductions",
+    "as_weight": "compiler.kernels.expression",
     "clip": "compiler.kernels.expression",
     "constant": "compiler.kernels.expression",
     "curve": "compiler.kernels.curves",
@@ -72,6 +75,7 @@ _HOMES = {
     "rounded": "compiler.kernels.expression",
     "rule_type": "compiler.frontends.nengo.rule_type",
     "save_program": "compiler.storage",
+    "scale": "compiler.kernels.expression",
     "scaled": "compiler.kernels.expression",
     "select": "compiler.kernels.expression",
     "sum_of": "compiler.kernels.reductions",
@@ -101,6 +105,7 @@ __all__ = [
     "Weight",
     "__version__",
     "any_of",
+    "as_weight",
     "clip",
     "constant",
     "curve",
@@ -114,6 +119,7 @@ __all__ = [
     "rounded",
     "rule_type",
     "save_program",
+    "scale",
     "scaled",
     "select",
     "sum_of",
