@@ -6,6 +6,8 @@ import networkx as nx
 import numpy as np
 
 from spikeloom.compiler.graph import Input, Population, Vector
+from spikeloom.compiler.kernels.observed import activity_unit
+from spikeloom.compiler.passes.learned import learned_edges
 from spikeloom.runtime.simulator import Simulator
 
 
@@ -54,6 +56,35 @@ class FloatChip:
             for n in self.graph.nodes()
             if isinstance(n, Population)
         }
+        self.matrices, self.synapses = {}, {}
+        for _, _, edge, plasticity in learned_edges(self.graph):
+            self.matrices[plasticity.name] = edge.matrix.copy()
+            self.synapses[plasticity.name] = copy.deepcopy(plasticity.initial)
+
+    def learned(self, projection, state=""):
+        if state:
+            return self.synapses[projection][state].copy()
+        unit = next(p.unit for *_, p in learned_edges(self.graph) if p.name == projection)
+        return self.matrices[projection] / unit
+
+    def learning(self, on):
+        self.learns = on
+
+    def _learn(self, edge, plasticity):
+        """One step of a rule, in the user's units."""
+        seen = plasticity.rule.seen()
+        now = {"weight": self.matrices[plasticity.name] / plasticity.unit}
+        now.update(self.synapses[plasticity.name])
+        for name, (node, state) in plasticity.variables.items():
+            values = self.states[node][state]
+            if name in plasticity.units:
+                values = values * plasticity.units[name]
+                if seen[name].of == "activity":
+                    values = values / activity_unit(self.graph[node].kernel)
+            now[name] = values[None, :] if seen[name].side == "pre" else values[:, None]
+        new = plasticity.rule.step_float(now, self.graph.dt)
+        self.matrices[plasticity.name] = new.pop("weight") * plasticity.unit
+        self.synapses[plasticity.name].update(new)
 
     def step(self, phase):
         for name in self.order:
@@ -71,11 +102,16 @@ class FloatChip:
             sums = [self._sum(node) for node in delayed]
             for node, total in zip(delayed, sums, strict=True):
                 self._run_kernel(node, total)
+            for _, _, edge, plasticity in learned_edges(self.graph):
+                self._learn(edge, plasticity)
 
     def _sum(self, node):
         total = node.bias.astype(float)
         for source, _, edge in self.graph.edges_into(node.name):
-            total = total + edge.matrix @ self.outputs[source]
+            matrix = edge.matrix
+            if edge.plasticity is not None:
+                matrix = self.matrices[edge.plasticity.name]
+            total = total + matrix @ self.outputs[source]
         return total
 
     def _run_kernel(self, node, total=None):
@@ -114,10 +150,10 @@ class FloatChip:
         return np.zeros(self.graph[self.graph.observations[name].node].size)
 
     def snapshot(self):
-        return copy.deepcopy((self.outputs, self.states))
+        return copy.deepcopy((self.outputs, self.states, self.matrices, self.synapses))
 
     def restore(self, snapshot):
-        self.outputs, self.states = copy.deepcopy(snapshot)
+        self.outputs, self.states, self.matrices, self.synapses = copy.deepcopy(snapshot)
 
     def saturations(self):
         return {}
