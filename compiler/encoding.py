@@ -139,7 +139,9 @@ class Encoding:
     def _learning(self) -> list[dict[str, Field]]:
         """The words that only hardware has that learns."""
         shape = self.shape
-        self.update, self.further, self.capture = dict(self.multiply), {}, {}
+        self.update: dict[str, Field] = {}
+        self.further: dict[str, Field] = {}
+        self.capture: dict[str, Field] = {}
         if not shape.rules:
             return []
         widths = {name: field.width for name, field in self.multiply.items()}
@@ -160,9 +162,10 @@ class Encoding:
                 **{f"base_{r}": base for r in range(shape.post_memories)},
             }
         )
+        captured: dict[str, int] = {}
         for r in range(shape.post_memories):
-            self.capture |= {f"enable_{r}": 1, f"slot_{r}": slot, f"base_{r}": base}
-        self.capture = _fields(self.capture)
+            captured |= {f"enable_{r}": 1, f"slot_{r}": slot, f"base_{r}": base}
+        self.capture = _fields(captured)
         return [self.update, self.further, *([self.capture] if self.capture else [])]
 
     def encode(self, program: Program) -> tuple[list[int], list[int]]:
@@ -231,7 +234,7 @@ class Encoding:
         words = [_word(self.map, first, what), _word(self.extension, second, what)]
         words += self._parameters(i, code, what)
         if i.captures:
-            captured = {}
+            captured: dict[str, int] = {}
             for slot, memory, base in i.captures:
                 captured |= {f"enable_{memory}": 1, f"slot_{memory}": slot, f"base_{memory}": base}
             words.append(_word(self.capture, captured, f"captures of {what}"))

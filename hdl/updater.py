@@ -247,7 +247,7 @@ class Updater(wiring.Component):
         factors = [Cat(value, Const(0, 1)).as_signed() for value in (word, fields.rows)]
         product = Signal(signed(sum(map(len, factors))))
         latency = multiplier_latency(machine)
-        add_multiplier(m, "word_offset", *factors, product, latency)
+        add_multiplier(m, "word_offset", factors[0], factors[1], product, latency)
         weights = register(m, (product + fields.weights)[: len(self.weights)], "found_weights")
         comes = delay(m, decides & another, 1 + latency + 1, "comes")
         waits = Signal()
