@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..compiler.kernels.code import KernelCode
 from ..compiler.machine import Machine
@@ -75,9 +76,8 @@ class Board:
 
     def shape(self, kernels: Iterable[KernelCode]) -> Shape:
         """The loom that this board gets for some kernels, whatever the network's numbers."""
-        return Shape(
-            self.machine, tuple(sorted(kernels, key=lambda code: code.name)), **self.depths
-        )
+        depths: dict[str, Any] = dict(self.depths)
+        return Shape(self.machine, tuple(sorted(kernels, key=lambda code: code.name)), **depths)
 
     def shape_for(self, program: Program) -> Shape:
         """The loom that this board gets for `program`."""

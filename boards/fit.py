@@ -8,7 +8,7 @@ from ..compiler.program import Program
 from ..compiler.shape import needs
 from .board import Board
 
-PER_LANE = ("weight_words", "accumulator_words")
+PER_LANE = ("weight_words", "accumulator_words", "plastic_words", "post_words")
 """Memories that hold one element per lane in each word."""
 
 

@@ -69,7 +69,7 @@ LEARNING_MUTANTS = {
     "one row too few": ("loom_core.updater", "rows", "{} - 1"),
     "end too early": ("loom_core.updater", "finish_*", "finish_1"),
     "rule swallows a lane": ("loom_core.updater.rule_0", "valid_1", "{} & ~1"),
-    "limits not counted": ("loom_core.updater.rule_0", "saturations", "0"),
+    "learning limits not counted": ("loom_core.updater.rule_1", "saturations", "0"),
     "captured in the wrong lane": ("loom_core.captures", "turn", "0"),
     "captured word lost": ("loom_core.captures", "writes_post_0", "1'h0"),
     "captured elsewhere": ("loom_core.captures", "address_1", "{} ^ 1"),
