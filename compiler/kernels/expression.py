@@ -66,6 +66,8 @@ class Tracer:
     scaled_fraction : int or None
         For rules: what is multiplied with a scaled parameter gets this many fraction bits, and the
         same parameter may multiply values of different formats.
+    lines : list of str
+        The user's line that each operation comes from.
     index_bits : int or None
         Populations have at most ``2**index_bits`` neurons; None where there is no population to
         reduce over (rules).
@@ -78,6 +80,7 @@ class Tracer:
     scaled_fraction: int | None = None
     index_bits: int | None = None
     ops: list[Op] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     parameters: dict[Parameter, ParameterExpression] = field(default_factory=dict)
     tables: dict[Table, ParameterExpression] = field(default_factory=dict)
     _known: dict[tuple[Any, ...], int] = field(default_factory=dict)
@@ -94,6 +97,7 @@ class Tracer:
                 )
             self._known[key] = len(self.ops)
             self.ops.append(Op(kind, args, lo, hi, f))
+            self.lines.append(line_here())
         number = self._known[key]
         op = self.ops[number]
         return Expression(self, number, op.lo, op.hi, op.fraction)

@@ -54,15 +54,28 @@ Trace: TypeAlias = tuple[
 """Code, how parameters and tables are computed, and the units that parameters absorb."""
 
 
+class Located:
+    """A declaration that remembers the user's line, for errors."""
+
+    where: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "where", line_here())
+
+    def error(self, rule: type, message: str) -> KernelError:
+        """An error that names the line of the declaration and the rule."""
+        return KernelError(f"{self.where}: rule {rule.__name__}: {message}")
+
+
 @dataclass(frozen=True)
-class Weight:
+class Weight(Located):
     """The weight; without a range it is free: its unit is chosen for each network."""
 
     range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
-class Synapse:
+class Synapse(Located):
     """A state of each synapse: range, fraction bits and initial value.
 
     `initial` is a number, or (low, high) for values drawn evenly from there, one for each synapse.
@@ -75,7 +88,7 @@ class Synapse:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Seen(Located):
     """Base of `Pre`, `Post` and `Error`: something that a rule sees.
 
     Attributes
@@ -305,13 +318,16 @@ def _trace(cls: Any, machine: Machine) -> Trace:
         if isinstance(value, (int, float)):
             value = tracer.constant(float(value), now[n].fraction)
         if not isinstance(value, Expression):
-            raise KernelError(f"rule {name}: step returned {value!r} for {n}, no traced value")
+            raise KernelError(
+                f"{line_of_definition(cls.step)}: rule {name}: step returned {value!r} for {n}, no "
+                "traced value"
+            )
         stored[n] = value.with_fraction(now[n].fraction).limited(port.lo, port.hi).number
     sources = [e.number for e in now.values()]
     free = {n: unit_of(cls, n) for n, v in variables.items() if v.free}
     if weight.fraction is None:
         free["weight"] = "weight"
-    absorbed = Scales(name, free).absorbed(tracer.ops, stored["weight"])
+    absorbed = Scales(name, free, tracer.lines.__getitem__).absorbed(tracer.ops, stored["weight"])
     ops, numbers = needed(tracer.ops, [*stored.values(), *sources])
     results = dict(zip(stored, numbers, strict=False))
     reads = dict(zip(now, numbers[len(stored) :], strict=True))
@@ -347,13 +363,14 @@ def _gate(
             proved.add(gate)
     if "either" in proved and not (pre and post):
         proved.discard("either")
+    what = f"{line_of_definition(cls.step)}: rule {cls.__name__}"
     if cls.gate is not None:
         if cls.gate not in GATES:
-            raise KernelError(f"rule {cls.__name__}: gate must be one of {GATES}, not {cls.gate!r}")
+            raise KernelError(f"{what}: gate must be one of {GATES}, not {cls.gate!r}")
         if cls.gate not in proved:
             raise KernelError(
-                f"rule {cls.__name__} declares gate {cls.gate!r}, but something may change without "
-                "that spike; use select(spike, ..., 0) around the whole change, or gate = None"
+                f"{what} declares gate {cls.gate!r}, but something may change without that "
+                "spike; use select(spike, ..., 0) around the whole change, or gate = None"
             )
         return str(cls.gate)
     return next(g for g in ("post", "pre", "either", "always") if g in proved)
@@ -369,7 +386,7 @@ def _weight_port(cls: Any, machine: Machine) -> Port:
     low, high = declared.range
     magnitude = max(abs(low), abs(high))
     if not (math.isfinite(magnitude) and low < high):
-        raise KernelError(f"rule {cls.__name__}: the weight's range {declared.range} is not finite")
+        raise declared.error(cls, f"the weight's range {declared.range} is not finite")
     fraction = math.floor(math.log2(largest / magnitude))
     return Port("weight", math.ceil(low * 2**fraction), math.floor(high * 2**fraction), fraction)
 
@@ -377,14 +394,13 @@ def _weight_port(cls: Any, machine: Machine) -> Port:
 def _synapse_port(cls: Any, name: str, declared: Synapse, machine: Machine) -> Port:
     low, high = declared.range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise KernelError(f"rule {cls.__name__}: the range of {name} is not finite")
+        raise declared.error(cls, f"the range of {name} is not finite")
     fraction = fitting(declared.range, declared.fraction, machine.state_bits)
     largest = 1 << (machine.state_bits - 1)
     lo, hi = math.ceil(low * 2**fraction), math.floor(high * 2**fraction)
     if lo < -largest or hi > largest:
-        raise KernelError(
-            f"rule {cls.__name__}: {name} does not fit {machine.state_bits} bits; declare a "
-            "smaller range"
+        raise declared.error(
+            cls, f"{name} does not fit {machine.state_bits} bits; declare a smaller range"
         )
     return Port(name, lo, min(hi, largest - 1), fraction)
 
@@ -395,20 +411,20 @@ def _variable(cls: Any, name: str, seen: Seen, machine: Machine) -> Variable:
         return Variable(name, seen.side, 0, 1, 0, False, True)
     if seen.range is None:
         if seen.of not in ("activity", "input", "gain", "error"):
-            raise KernelError(
-                f"rule {cls.__name__}: {name} sees the state {seen.of!r}: give its range and "
-                "fraction, such as range=(-1, 1), fraction=12"
+            raise seen.error(
+                cls,
+                f"{name} sees the state {seen.of!r}: give its range and fraction, such as "
+                "range=(-1, 1), fraction=12",
             )
         fraction = machine.value_bits - 1
         return Variable(name, seen.side, 1 - largest, largest - 1, fraction, True, False)
     if seen.of in ("activity", "gain"):
-        raise KernelError(
-            f"rule {cls.__name__}: {name} is an {seen.of}, whose unit each network chooses: "
-            "leave its range out"
+        raise seen.error(
+            cls, f"{name} is an {seen.of}, whose unit each network chooses: leave its range out"
         )
     low, high = seen.range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise KernelError(f"rule {cls.__name__}: the range of {name} is not finite")
+        raise seen.error(cls, f"the range of {name} is not finite")
     fraction = fitting(
         seen.range, 30 if seen.fraction is None else seen.fraction, machine.value_bits
     )

@@ -149,9 +149,10 @@ class Scales:
                 self._solved[name] = PLAIN.times(Unit.of(dict(difference.powers), rest), -n)
                 return self._resolved(a)
         if difference != PLAIN:
+            where = self.where(number)
             raise KernelError(
-                f"rule {self.rule}{self.where(number)}: {what} has the unit ({self._resolved(a)}), "
-                f"the other ({self._resolved(b)}); these signals have no ranges, so they only go "
-                "together multiplied by scaled(...), or declare their ranges"
+                f"{where + ': ' if where else ''}rule {self.rule}: {what} has the unit "
+                f"({self._resolved(a)}), the other ({self._resolved(b)}); these signals have no "
+                "ranges, so they only go together multiplied by scaled(...), or declare their ranges"
             )
         return self._resolved(a)
