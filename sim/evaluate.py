@@ -68,7 +68,7 @@ def reduce(kind: str, a: np.ndarray) -> np.ndarray:
     """A reduction of `a` over the population, (n,) int64 or one number for all neurons."""
     match kind:
         case "any_of":
-            return np.any(a != 0).astype(np.int64)
+            return np.asarray(np.any(a != 0), np.int64)
         case "sum_of":
             return np.asarray(np.sum(a))
         case "max_of":

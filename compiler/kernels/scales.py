@@ -152,7 +152,7 @@ class Scales:
             where = self.where(number)
             raise KernelError(
                 f"{where + ': ' if where else ''}rule {self.rule}: {what} has the unit "
-                f"({self._resolved(a)}), the other ({self._resolved(b)}); these signals have no "
-                "ranges, so they only go together multiplied by scaled(...), or declare their ranges"
+                f"({self._resolved(a)}), the other ({self._resolved(b)}); signals without ranges "
+                "only go together multiplied by scaled(...), or declare their ranges"
             )
         return self._resolved(a)

@@ -113,7 +113,8 @@ def refuse_saturation(program: Program, result: RunResult) -> None:
             "--calibrate over such inputs, or accept it with --allow-saturation"
         )
     for name, count in result.saturations.items():
-        origin = {**program.populations, **program.projections}[name].origin or name
+        learned = program.projections.get(name)
+        origin = (learned or program.populations[name]).origin or name
         raise RangeError(
             f"{origin} saturated {count} times; compile with --calibrate over such inputs, or "
             "accept it with --allow-saturation"
