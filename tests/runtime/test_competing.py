@@ -1,4 +1,4 @@
-"""Winner-take-all neurons: in Nengo as plain loops say, on the chip as in Nengo, in hardware too."""
+"""Winner-take-all neurons: in Nengo as plain loops say, on the chip as in Nengo, in hardware."""
 
 import json
 
