@@ -16,7 +16,7 @@ from ..compiler.encoding import Encoding, bits_for
 from ..compiler.kernels.pipeline import multiplier_latency
 from ..compiler.shape import Shape
 from ..compiler.timing import ADDRESS_STEPS, latencies
-from .arithmetic import Steps, delay
+from .arithmetic import Steps, delay, register
 from .host import HostBus, selected
 from .issue import Token
 from .operands import LanesWritePort, WritePort
@@ -94,6 +94,9 @@ class Lanes(wiring.Component):
         product_at = at.row - 1
         if self.shape.rules:
             m.d.comb += self.weight_address.eq(Mux(host.idle, host_word[:weight_bits], address))
+            # The host's writes come a cycle later: it is far from its bus to all the lanes.
+            late_word = register(m, host_word[:weight_bits], "late_word")
+            late_data = register(m, host.data[: machine.weight_bits], "late_data")
 
         first = delay(m, token.first, product_at, "first")
         clear = delay(m, token.clear, product_at, "clear")
@@ -110,10 +113,11 @@ class Lanes(wiring.Component):
             write = (by_host, host_word[:weight_bits], host.data[: machine.weight_bits])
             if self.shape.rules:
                 learned = self.write_weight
+                mine = register(m, by_host, f"host_writes_{lane}")
                 write = (
-                    Mux(host.idle, by_host, learned.enable[lane]),
-                    Mux(host.idle, write[1], learned.address),
-                    Mux(host.idle, write[2], learned.data.word_select(lane, len(write[2]))),
+                    Mux(host.idle, mine, learned.enable[lane]),
+                    Mux(host.idle, late_word, learned.address),
+                    Mux(host.idle, late_data, learned.data.word_select(lane, len(late_data))),
                 )
             add_memory(
                 m,

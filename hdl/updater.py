@@ -371,19 +371,22 @@ class Updater(wiring.Component):
                 continue
             by_host = host.write & selected(host, shape, name)
             bits = len(did.address)
-            word = host.address[lane_bits:][:bits]
             width = len(elements[0])
+            word = host.address[lane_bits:][:bits]
+            late_word = register(m, word, f"{name}_late_word")
+            late_data = register(m, host.data[:width], f"{name}_late_data")
             for lane in lanes:
-                mine = host.address[:lane_bits] == lane if lane_bits else Const(1)
+                here = host.address[:lane_bits] == lane if lane_bits else Const(1)
+                mine = register(m, by_host & here, f"host_writes_{name}_{lane}")
                 allowed = writes[lane] & (has[int(name[7:])] if name.startswith("syn") else 1)
                 add_memory(
                     m,
                     f"{name}_{lane}",
                     shape.plastic_words,
                     write=(
-                        Mux(host.idle, by_host & mine, allowed),
-                        Mux(host.idle, word, to[:bits]),
-                        Mux(host.idle, host.data[:width], elements[lane]),
+                        Mux(host.idle, mine, allowed),
+                        Mux(host.idle, late_word, to[:bits]),
+                        Mux(host.idle, late_data, elements[lane]),
                     ),
                     read_address=Mux(host.idle, word, self.weight_address[:bits]),
                     read_data=self.memory_q[name].word_select(lane, width),
