@@ -42,3 +42,8 @@ def show_learning(picture):
     draw(sim.trange(), sim.data[result][:, 0], ideal[:, 0], sim.data[weights], picture)
     print(f"picture:     {picture}")
     return differences == 0
+
+
+if __name__ == "__main__":
+    if not show_learning("learning.png"):
+        raise SystemExit(1)

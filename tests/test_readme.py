@@ -58,7 +58,10 @@ def test_folders_of_the_layout_exist():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
 def test_examples_run(path, tmp_path):
-    arguments = ["-o", str(tmp_path / "out")] if path.stem == "demo" else []
+    arguments = {
+        "demo": ["-o", str(tmp_path / "out")],
+        "vdsp": ["--images", "100", "--tests", "40"],
+    }.get(path.stem, [])
     result = subprocess.run(
         [sys.executable, str(path), *arguments], capture_output=True, text=True, cwd=tmp_path
     )
@@ -67,6 +70,9 @@ def test_examples_run(path, tmp_path):
     expected = {
         "digits": r"4\d of 50 digits recognised",
         "demo": r"golden = native: \d+ numbers compared, 0 differences",
+        "demo_learning": r"golden = native: \d+ learned words after \d+ steps, 0 differences",
+        "memristor": r"native: RMS error 0\.0[3-6]",
+        "vdsp": r"seed 0, native: \d+\.\d % of 40 test images",
         "oscillator": r"at 1.0 s it turns \+0\.[678]",
     }
     assert re.search(expected.get(path.stem, ""), result.stdout)
