@@ -14,8 +14,11 @@ from blocks import (
     MEMORY_BITS,
     MEMORY_DEPTH,
     RESCALE,
+    RULE,
+    RULE_SHAPE,
     SHAPE,
     block_list,
+    rule_settings,
     settings,
 )
 from cocotb.clock import Clock
@@ -26,11 +29,12 @@ from spikeloom.compiler.instructions import Evt, Mac, Map
 from spikeloom.compiler.kernels.pipeline import multiply_latency, pipeline
 from spikeloom.compiler.program import PopulationInfo, Program
 from spikeloom.compiler.timing import PhaseClock, latencies
-from spikeloom.sim.evaluate import evaluate, fit
+from spikeloom.sim.evaluate import evaluate, fit, operations
 from spikeloom.sim.trace import unpack
 
 SEED = 20
 NEURONS = 600
+WORDS = 400
 AT = latencies(MACHINE)
 
 
@@ -71,9 +75,9 @@ class Clocked:
             if member.flow.name == "In":
                 yield "__".join((self.block, *map(str, path)))
 
-    async def load(self, name, values):
+    async def load(self, name, values, shape=SHAPE):
         """Write a whole memory over the host's bus."""
-        number = memories(SHAPE)[name].number
+        number = memories(shape)[name].number
         self.put(host__idle=1)
         for address, value in enumerate(values):
             self.put(host__memory=number, host__address=address, host__data=value, host__write=1)
@@ -175,6 +179,65 @@ def kernel_bench(number):
 
 for _number in range(len(SHAPE.kernels)):
     setattr(sys.modules[__name__], f"kernel_{_number}", kernel_bench(_number))
+
+
+@cocotb.test()
+async def rule(dut):
+    """Words of synapses enter with stalls and closed lanes; each leaves as golden evaluates it."""
+    rng = np.random.default_rng(SEED)
+    parameters, tables, words = rule_settings(SEED)
+    lanes, depth = range(MACHINE.lanes), pipeline(RULE, MACHINE).depth
+    sources = {("weight", ""): RULE.weight}
+    sources |= {("synapse", port.name): port for port in RULE.synapses}
+    sources |= {(v.side, v.name): v for v in RULE.variables}
+    for (kind, name), port in sources.items():
+        each = 1 if kind == "pre" else MACHINE.lanes
+        numbers = integers(rng, port.lo, port.hi, WORDS * each).reshape(WORDS, each)
+        sources[kind, name] = numbers
+    results, limited = operations(RULE, sources, parameters, tables)
+    shape = WORDS, MACHINE.lanes
+    expected = [np.broadcast_to(results[n], shape) for n in RULE.outputs]
+    names = ["next_weight", *(f"next_synapse_{k}" for k in range(len(RULE.synapses)))]
+    ports = {"weight": sources["weight", ""]}
+    ports |= {f"synapse_{k}": sources["synapse", s.name] for k, s in enumerate(RULE.synapses)}
+    ports |= {f"post_{v}": sources["post", x.name] for v, x in enumerate(RULE.post)}
+    unit = Clocked(dut, "rule")
+    await unit.start()
+    for t in RULE.tables:
+        content = [0] * t.entries + tables[t.name].tolist()
+        await unit.load(f"{RULE.name}.{t.name}", content, RULE_SHAPE)
+    for index, word in enumerate(words, start=1):
+        unit.put(load=1, load_index=index, load_word=word)
+        await unit.cycle()
+    unit.put(load=0)
+    opened = rng.random(shape) < 0.8
+    left, saturations, entered = 0, 0, {}
+    for cycle in range(3 * WORDS):
+        following = len(entered)
+        enters = following < WORDS and rng.random() < 0.7
+        unit.put(valid=0)
+        if enters:
+            entered[cycle] = following
+            unit.put(valid=sum(int(opened[following, lane]) << lane for lane in lanes))
+            for v, x in enumerate(RULE.pre):
+                unit.put(**{f"pre_{v}": sources["pre", x.name][following, 0]})
+            for name, numbers in ports.items():
+                unit.put(**{f"{name}_{lane}": numbers[following, lane] for lane in lanes})
+        await unit.cycle()
+        saturations += unit.get("saturations")
+        n = entered.get(cycle - depth)
+        if n is None:
+            assert not unit.get("out_valid")
+            continue
+        left += 1
+        for lane in lanes:
+            assert unit.get("out_valid") >> lane & 1 == opened[n, lane]
+            for name, numbers in zip(names, expected, strict=True):
+                assert unit.signed(f"{name}_{lane}") == numbers[n, lane], f"word {n}, {name}"
+    assert left == WORDS
+    flags = [np.broadcast_to(f, shape) & opened for f in limited]
+    assert saturations == sum(int(f.sum()) for f in flags)
+    assert saturations > 0
 
 
 @cocotb.test()

@@ -1,13 +1,16 @@
 """The blocks of a core side by side in one Verilog module, for cocotb."""
 
+from dataclasses import replace
+
 import numpy as np
 from amaranth import Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from random_programs import random_kernel, random_parameters
+from random_rules import RuleMaker
 
 from spikeloom.compiler.encoding import Encoding, bits_for
-from spikeloom.compiler.instructions import Map
+from spikeloom.compiler.instructions import Map, Upd
 from spikeloom.compiler.kernels.filters import Lowpass
 from spikeloom.compiler.kernels.neurons import LIF
 from spikeloom.compiler.machine import Machine
@@ -17,6 +20,7 @@ from spikeloom.hdl.arithmetic import Rescale, multiply
 from spikeloom.hdl.kernel import KernelPipeline
 from spikeloom.hdl.lanes import Lanes
 from spikeloom.hdl.operands import Operands
+from spikeloom.hdl.rule import RulePipeline
 from spikeloom.hdl.scaler import Scaler
 from spikeloom.hdl.sequencer import Sequencer
 from spikeloom.hdl.verilog import convert
@@ -24,6 +28,7 @@ from spikeloom.hdl.verilog import convert
 TOP = "blocks"
 MACHINE = Machine(lanes=4)
 RANDOM_KERNELS = (3, 11, 29)
+RULE_SEED = 20
 RESCALE = (24, 14)
 FACTORS = (40, 23)
 MEMORY_DEPTH, MEMORY_BITS = 24, 11
@@ -48,6 +53,19 @@ SHAPE = Shape(
     populations=4,
     table_sets=2,
 )
+
+
+RULE = RuleMaker(np.random.default_rng(RULE_SEED), "rule", MACHINE).make_rule("always")
+RULE_SHAPE = replace(SHAPE, rules=(RULE,), plastic_words=64, post_memories=2, post_words=16)
+
+
+def rule_settings(seed):
+    """Random parameters and tables of the rule, and the extension words that load them."""
+    rng = np.random.default_rng(seed)
+    parameters = random_parameters(rng, RULE, MACHINE)
+    tables = {t.name: rng.integers(t.lo, t.hi + 1, t.entries) for t in RULE.tables}
+    update = Upd("rule", "p", 0, 1, 1, 1, "always", 0, 0, -1, 0, (), (), 1, parameters)
+    return parameters, tables, Encoding(RULE_SHAPE)._parameters(update, RULE, "rule")
 
 
 def settings(code, seed):
@@ -159,6 +177,7 @@ def block_list():
     units = {f"kernel{n}": Unit(code) for n, code in enumerate(SHAPE.kernels)}
     return {
         **units,
+        "rule": RulePipeline(RULE_SHAPE, RULE),
         "rescale": Rescale(MACHINE, *RESCALE),
         "product": Product(),
         "memory1": Memory(1),

@@ -7,7 +7,7 @@ from cocotb_bench import run_benches
 
 pytestmark = pytest.mark.hardware
 
-BENCHES = 6  # beside one for each kernel
+BENCHES = 7  # beside one for each kernel
 
 
 def test_blocks(tmp_path, monkeypatch):
