@@ -9,6 +9,7 @@ from random_programs import FAMILY
 from random_rules import driven, random_learning_program
 
 from spikeloom.compiler.instructions import Upd
+from spikeloom.sim.compare import compare
 from spikeloom.sim.predict import PredictingEngine
 from spikeloom.sim.rtl.engine import RtlEngine
 
@@ -99,3 +100,33 @@ def test_an_update_costs_little_beside_its_words(learning):
             assert updates.busy <= timing.busy(i, len(fired))
         else:
             assert updates.busy == len(updates.rows)
+
+
+@pytest.mark.parametrize("memory", ["weight", "residual", "post0"])
+def test_a_divergence_names_both_neurons(learning, memory):
+    """A wrong word is traced back to its instruction, projection, pre and post neuron."""
+    program, _, inputs = learning
+    traces = []
+    for _ in range(2):
+        golden = PredictingEngine(program)
+        golden.run(STEPS, inputs, [])
+        traces.append(golden.take_trace())
+    writes = traces[1].writes[memory]
+    place = len(writes) // 2
+    writes.data[place, 0] += 1
+    address = int(writes.address[place])
+    comparison = compare(program, *traces)
+    assert comparison.differences == 1
+    first = comparison.first
+    if memory == "post0":
+        assert "MAP" in first.instruction and "captured drive of s" in first.signal
+        return
+    p = next(p for p in program.projections.values() if _holds(p, address))
+    word, row = divmod(address - p.weights, p.rows)
+    assert first.signal.startswith(memory)
+    assert f"from pre neuron {row} of {p.name}" in first.signal
+    assert first.element == word * program.machine.lanes and "UPD" in first.instruction
+
+
+def _holds(projection, address):
+    return 0 <= address - projection.weights < projection.rows * projection.words

@@ -16,7 +16,7 @@ from spikeloom.compiler.errors import ToolError
 pytestmark = pytest.mark.hardware
 
 STEPS = 8
-SEEDS = range(2 * FAMILY, 3 * FAMILY)  # three kernels, values and events, a table, parameters
+SEEDS = range(69 * FAMILY, 70 * FAMILY)  # values and events, tables, parameters, reductions
 
 MUTANTS = {
     "product one too large": ("spikeloom_multiplier", "middle", "{} + 1"),
@@ -41,12 +41,24 @@ MUTANTS = {
     "count written as one more": ("loom_core.mapper", "count", "{} | 1"),
     "population ends a cycle early": ("loom_core.mapper", "value_end_*", "value_end_3"),
     "limits not counted": ("loom_core.mapper", "counted", "0"),
-    "rounding left out": ("loom_core.mapper.rescale_input", "rounded", "$signed(coarse) >>> 1"),
     "input not limited": ("loom_core.mapper.rescale_input", "above", "1'h0"),
     "kernel swallows its neurons": ("loom_core.mapper.kernel_1", "valid_1", "1'h0"),
     "instruction handed over early": ("loom_core.sequencer", "in_flight_3", "1'h0"),
     "does not wait for writes": ("loom_core.sequencer", "in_flight_*", "1'h0"),
     "one row too few": ("loom_core.sequencer", "rows_less_one", "{} | 1"),
+    "no first pass": ("loom_core.mapper", "first_pass", "1'h0"),
+    "second pass in other lanes": ("loom_core.mapper", "word_again_*", "1'h0"),
+    "second pass with other states": ("loom_core.mapper", "reads_again_*", "1'h0"),
+    "nothing is true for any": ("loom_core.mapper.kernel_0", "r2_total", "0"),
+    "the first one is the largest": ("loom_core.mapper.kernel_1", "r7_best", "{register}"),
+    "another one wins": ("loom_core.mapper.kernel_1", "r7_place", "{} ^ 1"),
+    "the winner a neuron later": ("loom_core.mapper.kernel_1", "r8_wins", "r8_wins ^ {}"),
+}
+
+ROUNDING_SEEDS = range(2 * FAMILY, 3 * FAMILY)  # inputs of few bits, in which halves matter
+
+ROUNDING_MUTANTS = {
+    "rounding left out": ("loom_core.mapper.rescale_input", "rounded", "$signed(coarse) >>> 1"),
 }
 
 
@@ -107,6 +119,14 @@ def programs():
 @pytest.fixture(scope="module")
 def core(programs):
     return generate(shape_for(list(programs.values())))
+
+
+@pytest.mark.parametrize("name", ROUNDING_MUTANTS)
+def test_mutants_that_round_are_caught(name):
+    programs = {seed: random_program(seed) for seed in ROUNDING_SEEDS}
+    verilog, layout = generate(shape_for(list(programs.values())))
+    assert differences(programs, verilog, layout) is None
+    assert differences(programs, mutate(verilog, *ROUNDING_MUTANTS[name]), layout) is not None
 
 
 @pytest.fixture(scope="module")
