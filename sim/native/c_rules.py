@@ -127,7 +127,7 @@ def rule_source(
         name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
         number=number,
         prologue=indented(prologue, 4),
-        skip=indented([f"if ({skipped})", "    continue;"] if skipped else [], 12),
+        skip=indented([f"if ({skipped}) continue;"] if skipped else [], 12),
         post_once=indented(posts("j"), 12),
         pre_each=indented(pre_loads, 16),
         pre_once=indented(pre_loads, 12),
