@@ -9,9 +9,11 @@ import pytest
 
 import spikeloom
 from spikeloom.compiler.instructions import Upd
+from spikeloom.compiler.machine import Machine
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STEPS = 400
+HARDWARE_STEPS = 60
 
 
 def example(name):
@@ -93,6 +95,23 @@ def test_engines_agree(make, rule, gates):
     assert np.array_equal(golden.data[network.weights], native.data[network.weights])
     assert np.array_equal(golden.data[network.spikes], native.data[network.spikes])
     assert np.ptp(golden.data[network.weights], axis=0).max() > 0
+
+
+@pytest.mark.hardware
+@pytest.mark.parametrize("make, rule", [case[:2] for case in CASES[1::2]], ids=NAMES[1::2])
+def test_hardware_is_golden(make, rule):
+    """Tables of a lane, states of a synapse, gates of either side."""
+    network = make(rule())
+    learned = []
+    for engine in ("golden", "rtl"):
+        with spikeloom.Simulator(
+            network, engine=engine, machine=Machine(lanes=4), progress_bar=False
+        ) as sim:
+            sim.run_steps(HARDWARE_STEPS)
+            memories = [sim.chip.engine.memory(name) for name in ("weight", "residual", "synapse")]
+            learned.append([sim.data[network.weights], *memories])
+    assert all(np.array_equal(a, b) for a, b in zip(*learned, strict=True))
+    assert np.ptp(learned[0][0], axis=0).max() > 0
 
 
 def test_vdsp_example_learns_alike(tmp_path):
