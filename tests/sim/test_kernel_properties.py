@@ -4,13 +4,17 @@ from functools import cache
 
 import numpy as np
 import pytest
+from competing import Competing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import FAMILY, random_kernel, random_machine, random_parameters, random_program
 
+from spikeloom.compiler.kernels.adaptive import AdaptiveLIF
 from spikeloom.compiler.kernels.code import OPERANDS
 from spikeloom.compiler.kernels.filters import Alpha, Lowpass, Resonance
+from spikeloom.compiler.kernels.izhikevich import Izhikevich
 from spikeloom.compiler.kernels.neurons import LIF, RectifiedLinear, SpikingRectifiedLinear
+from spikeloom.compiler.kernels.rates import AdaptiveLIFRate, LIFRate, Sigmoid, Tanh
 from spikeloom.compiler.machine import Machine
 from spikeloom.sim import create_engine
 from spikeloom.sim.check import MEMORIES
@@ -131,6 +135,13 @@ def test_random_kernels_equal_plain_integers(seed):
     "kernel",
     [
         LIF(tau_rc=0.02, tau_ref=0.002),
+        AdaptiveLIF(tau_rc=0.02, tau_ref=0.002),
+        Izhikevich(),
+        LIFRate(tau_rc=0.02, tau_ref=0.002),
+        AdaptiveLIFRate(tau_rc=0.02, tau_ref=0.002),
+        Sigmoid(),
+        Tanh(),
+        Competing.kernel_class(),
         LIF(tau_rc=0.001, tau_ref=0.0, min_voltage=-1.0, reset=-0.5),
         SpikingRectifiedLinear(),
         RectifiedLinear(),
