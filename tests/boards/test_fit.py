@@ -1,12 +1,16 @@
 """Boards by name, and whether a Program fits them."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from example_program import example_program
+from random_rules import random_learning_program
 
 from spikeloom.boards import BOARDS, fit, get
 from spikeloom.boards.board import Board
 from spikeloom.compiler.errors import CapacityError, InputError
-from spikeloom.compiler.shape import Shape, needs
+from spikeloom.compiler.shape import LEARNING, Shape, needs
 
 
 def test_boards_by_name():
@@ -20,7 +24,7 @@ def test_what_a_board_says_of_itself(board):
     assert board.name in BOARDS and board.title
     assert board.synthesised == bool(board.constraints) == bool(board.bitstream)
     if board.synthesised:
-        assert set(board.depths) == set(needs(example_program()))
+        assert set(board.depths) == set(needs(example_program())) - set(LEARNING)
         assert board.capacities()["weights"] == board.depths["weight_words"] * board.machine.lanes
         assert board.top(board.clock_hz).count("module spikeloom_board") == 1
 
@@ -32,6 +36,19 @@ def test_the_shape_of_a_board_does_not_depend_on_numbers():
     board = get("icebreaker")
     assert board.shape_for(program) == board.shape_for(other)
     assert get("sim").shape_for(program) == Shape.for_program(program)
+
+
+def test_boards_that_learn_share_their_hardware():
+    """Learned memories have a smallest size, and grow with the Program beyond it."""
+    board = get("ulx3s-85f")
+    small, other = (random_learning_program(s, board.machine, 8) for s in (4, 5))
+    other = replace(other, kernels=small.kernels, rules=small.rules)
+    shape = board.shape_for(small)
+    assert shape == board.shape_for(other)
+    assert (shape.plastic_words, shape.post_memories, shape.post_words) == (1024, 2, 256)
+    assert not board.shape_for(example_program()).rules
+    large = replace(small, residual=np.zeros((1500, board.machine.lanes), np.int32))
+    assert board.shape_for(large).plastic_words == 2048
 
 
 def test_what_is_too_large_and_which_boards_would_do():
