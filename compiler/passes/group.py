@@ -99,6 +99,11 @@ def _similar(graph: Graph, names: list[str], bounds: dict[str, Any]) -> list[lis
         assert isinstance(node, Population)
         if node.kernel.homogeneous:
             return float(max(bounds[name].state, bounds[name].output))
+        if node.kernel.emits == "value":  # what it sums up may be of any size
+            return max(
+                (_largest(e.matrix) * _output(s, bounds) for s, _, e in graph.edges_into(name)),
+                default=0.0,
+            )
         return max((_largest(e.matrix) for _, _, e in graph.edges_into(name)), default=0.0)
 
     sizes = {name: size(name) for name in names}
@@ -110,6 +115,12 @@ def _similar(graph: Graph, names: list[str], bounds: dict[str, Any]) -> list[lis
             groups.append([name])
     order = {name: i for i, name in enumerate(graph.nx)}
     return [sorted(members, key=order.__getitem__) for members in groups]
+
+
+def _output(name: str, bounds: dict[str, Any]) -> float:
+    """The largest output of a node, 1 if it is not known."""
+    output = float(bounds[name].output) if name in bounds else 1.0
+    return output if math.isfinite(output) else 1.0
 
 
 def _parts(graph: Graph, names: list[str], room: int) -> list[list[str]]:
