@@ -235,7 +235,7 @@ def options(arguments=None):
     parser.add_argument("--images", type=int, default=600, help="number of training images")
     parser.add_argument("--tests", type=int, default=300, help="number of test images")
     parser.add_argument("--outputs", type=int, default=20)
-    parser.add_argument("--dt", type=float, default=0.005, help="0.005 or 0.001 s")
+    parser.add_argument("--dt", type=float, default=0.005, help="seconds; settings are for 0.005")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--engine", choices=["float", "native", "golden"], help="only this one")
     parser.add_argument("--rate", type=float, default=0.01, help="learning rate")
