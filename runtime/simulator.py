@@ -172,6 +172,7 @@ class Simulator(nengo.Simulator):
         if self.chip is not None:
             self.chip.reset()
         self._warned: dict[str, int] = {}
+        self._searched = (1, 0)  # between these steps nothing learned is sampled, but in the last
         self._host = Host(
             self._conversion,
             self.chip,
@@ -340,11 +341,14 @@ class Simulator(nengo.Simulator):
     def _next_look(self, step: int) -> int:
         """In how many steps from number `step` on something learned is sampled."""
         learned = self._conversion.plan.learned
-        probes = [p for p in self.model.probes if self.model.sig[p]["in"].base in learned]
-        ahead = 0
-        while not any(_sampled(p, step + ahead, self.dt) for p in probes):
-            ahead += 1
-        return ahead
+        first, due = self._searched
+        if not first <= step <= due:
+            probes = [p for p in self.model.probes if self.model.sig[p]["in"].base in learned]
+            due = step
+            while not any(_sampled(p, due, self.dt) for p in probes):
+                due += 1
+            self._searched = step, due
+        return due - step
 
     # -- probes ------------------------------------------------------------------------------
 
