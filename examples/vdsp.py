@@ -51,7 +51,7 @@ CLASSES = 10
 
 @neuron_type
 class Competing(Kernel):
-    """Adaptive LIF: only the one with the largest voltage may fire; it sets the others back."""
+    """Adaptive LIF: only the one with the largest voltage may fire; then all begin again together."""
 
     emits, payload_bits = "events", 1
     tau_rc = Parameter(low=1e-3, default=0.06, unit="s")
@@ -65,8 +65,7 @@ class Competing(Kernel):
     def step(self, state, current, dt):
         rise = scaled(-np.expm1(-dt / self.tau_rc), bound=1)
         voltage = state.voltage + (current - state.adaptation - state.voltage) * rise
-        held = maximum(state.held - 1, 0)
-        voltage = select(held > 0, 0, maximum(voltage, -1))
+        voltage = select(state.held > 0, 0, maximum(voltage, -1))
         fires = max_of(voltage) > 1
         spike = fires & winner(voltage)
         hold = constant(self.hold / dt, range=(0, 2**12), fraction=0, like=current)
@@ -75,7 +74,7 @@ class Competing(Kernel):
         return spike, {
             "voltage": select(fires, 0, voltage),
             "adaptation": select(spike, left + step, left),
-            "held": select(fires & ~spike, hold, held),
+            "held": select(fires, hold, maximum(state.held - 1, 0)),
         }
 
 
@@ -235,7 +234,7 @@ def options(arguments=None):
     parser.add_argument("--images", type=int, default=600, help="number of training images")
     parser.add_argument("--tests", type=int, default=300, help="number of test images")
     parser.add_argument("--outputs", type=int, default=20)
-    parser.add_argument("--dt", type=float, default=0.005, help="seconds; settings are for 0.005")
+    parser.add_argument("--dt", type=float, default=0.005, help="seconds; 0.001 or 0.005")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--engine", choices=["float", "native", "golden"], help="only this one")
     parser.add_argument("--rate", type=float, default=0.01, help="learning rate")
