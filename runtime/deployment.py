@@ -147,7 +147,7 @@ def deploy(
         raise ModelError(f"{name}: nothing in it can run on the chip{reason}")
     steps = round(seconds / dt)
     fitted: set[str] = set()
-    with _quiet_ranges(), part("ranges"):
+    with quiet_ranges(), part("ranges"):
         if calibrate is not None:
             sim, fitted = calibrated(sim, max(round(calibrate / dt), 1), True, options)
         if steps:
@@ -166,7 +166,7 @@ def deploy(
         timings=timings,
     )
     if steps:
-        with _quiet_ranges(), part("fixed point"):
+        with quiet_ranges(), part("fixed point"):
             sim.reset(seed=sim.seed)
             sim.run_steps(steps)
             fixed = {probe: np.array(sim.data[probe]) for probe in sim.model.probes}
@@ -369,7 +369,7 @@ def _is_spikes(probe: nengo.Probe) -> bool:
 
 
 @contextmanager
-def _quiet_ranges() -> Any:
+def quiet_ranges() -> Any:
     # That a range had to be widened, or saturated before it was, is what this run is to find out.
     logger = logging.getLogger(__package__)
     level = logger.level
