@@ -370,6 +370,7 @@ def _is_spikes(probe: nengo.Probe) -> bool:
 
 @contextmanager
 def quiet_ranges() -> Any:
+    """Say nothing of ranges that are widened or left while the block runs."""
     # That a range had to be widened, or saturated before it was, is what this run is to find out.
     logger = logging.getLogger(__package__)
     level = logger.level
