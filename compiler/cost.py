@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .instructions import Evt, Map, Upd
+from .instructions import Cnv, Evt, Map, Upd
 from .kernels.code import KernelCode
 from .kernels.rule_code import RuleCode
 from .program import Program
@@ -54,6 +54,8 @@ def memory_sizes(program: Program) -> dict[str, MemorySize]:
             program.post_memories, program.post_words, machine.lanes * machine.value_bits
         ),
     }
+    if len(program.stencil):
+        sizes["stencil"] = MemorySize(len(program.stencil), stencil_bits(program))
     codes: list[KernelCode | RuleCode] = [*program.kernels.values(), *program.rules.values()]
     tables = {f"{code.name}.{t.name}": t for code in codes for t in code.tables}
     for name, content in program.tables.items():
@@ -66,6 +68,17 @@ def memory_sizes(program: Program) -> dict[str, MemorySize]:
 def _side_by_side(memories: int, words: int, bits: int) -> MemorySize:
     """Several memories that are addressed as one; nothing if there are none."""
     return MemorySize(words if memories else 0, memories * bits)
+
+
+def stencil_bits(program: Program) -> int:
+    """Bits of a stencil's entry: whether there is anything, and two addresses."""
+    depths = (program.accumulator_words, program.weight.shape[0])
+    return 1 + sum(map(address_bits, depths))
+
+
+def address_bits(depth: int) -> int:
+    """Bits of an address of a memory of `depth` words."""
+    return max(1, (depth - 1).bit_length())
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,11 @@ def step_cycles(
         counts: list[Cycles] = []
         for i in phase:
             count: Cycles = 0
-            if isinstance(i, Evt) or (isinstance(i, Upd) and i.gate != "always"):
+            if (
+                isinstance(i, Evt)
+                or (isinstance(i, Cnv) and i.list >= 0)
+                or (isinstance(i, Upd) and i.gate != "always")
+            ):
                 count = (events if i.list in filled else previous).get(i.list, 0)
             elif isinstance(i, Map) and i.list >= 0:
                 filled.add(i.list)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from .cost import memory_sizes, step_cycles
-from .instructions import Evt, Instruction, Mac, Map, Upd
+from .instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from .kernels.code import KernelCode, Op
 from .kernels.rule_code import RuleCode
 from .memory_map import memory_map
@@ -100,7 +100,18 @@ def _instruction(program: Program, instruction: Instruction) -> tuple[str, str]:
         return text, m.comment or m.population
     if isinstance(instruction, Upd):
         return _update(program, instruction), instruction.comment or instruction.projection
+    if isinstance(instruction, Cnv):
+        return _convolution(instruction), instruction.comment
     raise TypeError(f"no text for {instruction!r}")
+
+
+def _convolution(i: Cnv) -> str:
+    source = f"event list {i.list} at {i.source}"
+    if i.list < 0:
+        source = _addresses("value", i.source, i.rows)
+    blocks = f"weight[{i.weights}.. {i.kernel >> i.shift} blocks of {1 << i.shift}]"
+    stencil = f"stencil[{i.stencil}.. {i.positions} x {i.slots}]"
+    return f"{_addresses('acc', i.target, i.words)} += {blocks} @ {source} by {stencil}"
 
 
 def _update(program: Program, i: Upd) -> str:

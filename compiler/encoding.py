@@ -6,7 +6,8 @@ A phase is a row of instruction words that ends with an ``END``. ``MAC``, ``EVT`
 one word. A ``MAP`` takes one word, one with its shifts and the number of its population, one for
 each parameter and one for the base address of each table, in the order of the `KernelCode`; if it
 captures anything (``clear`` says so) one more. An ``UPD`` takes one word, one with the rest
-of its addresses, and those for parameters and tables.
+of its addresses, and those for parameters and tables. A ``CNV`` takes one word and one about its
+stencil.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import ProgramError
-from .instructions import Evt, Mac, Map, Upd
+from .instructions import Cnv, Evt, Mac, Map, Upd
 from .kernels.code import KernelCode, Parameter, Table, signed_bits
 from .kernels.rule_code import RuleCode
 from .program import Program
 from .shape import LARGEST_SHIFT, SATURATION_BITS, Shape
+from .timing import ConvolutionTiming
 
-END, MAC, EVT, MAP, UPD = range(5)
+END, MAC, EVT, MAP, UPD, CNV = range(6)
 ALWAYS, PRE, POST = range(3)
 """Gates of an ``UPD``."""
 
@@ -85,6 +87,12 @@ class Encoding:
         its second: address of row 0's states, lanes in use of the last word less one, number of
         the saturation counter, ``skip`` and the slot concerned, the slot of each pre variable, the
         memory of each post variable, where each post memory is read.
+    convolve : dict of str -> Field
+        The second word of ``CNV``, whose first is like that of ``EVT``: address of the stencil,
+        number of positions, slots less one, cycles of a source element less one, `Cnv.shift`,
+        whether the source is a list of events.
+    stencil : dict of str -> Field
+        An element of the stencil memory: ``there``, ``target``, ``weights``.
     word_bits : int
         Width of the instruction memory.
     """
@@ -92,7 +100,7 @@ class Encoding:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         m = shape.machine
-        head = {"opcode": 3 if shape.rules else 2, "wait": 1, "clear": 1}
+        head = {"opcode": 3 if shape.rules or shape.stencil_words else 2, "wait": 1, "clear": 1}
         accumulator = bits_for(shape.accumulator_words)
         source = max(bits_for(shape.value_words), bits_for(shape.event_words))
         lists = bits_for(shape.lists)
@@ -130,6 +138,7 @@ class Encoding:
         )
         self.scaled = _fields({"mantissa": m.parameter_bits, "shift": SHIFT_BITS})
         words = [self.multiply, self.map, self.extension, self.scaled, *self._learning()]
+        words += self._convolution()
         width = max(f.start + f.width for fields in words for f in fields.values())
         codes: list[KernelCode | RuleCode] = [*shape.kernels, *shape.rules]
         plain = [parameter_width(p) for k in codes for p in k.parameters if not p.scaled]
@@ -168,6 +177,33 @@ class Encoding:
         self.capture = _fields(captured)
         return [self.update, self.further, *([self.capture] if self.capture else [])]
 
+    def _convolution(self) -> list[dict[str, Field]]:
+        """The word that only hardware has that convolves."""
+        shape = self.shape
+        self.convolve: dict[str, Field] = {}
+        self.stencil: dict[str, Field] = {}
+        if not shape.stencil_words:
+            return []
+        address, most = bits_for(shape.stencil_words), bits_for(shape.stencil_words + 1)
+        self.convolve = _fields(
+            {
+                "stencil": address,
+                "positions": most,
+                "last_slot": most,
+                "last_cycle": most,
+                "shift": bits_for(shape.machine.index_bits + 1),
+                "events": 1,
+            }
+        )
+        self.stencil = _fields(
+            {
+                "there": 1,
+                "target": bits_for(shape.accumulator_words),
+                "weights": bits_for(shape.weight_words),
+            }
+        )
+        return [self.convolve]
+
     def encode(self, program: Program) -> tuple[list[int], list[int]]:
         """All instruction words of `program`, and the address of the first word of each phase.
 
@@ -193,6 +229,8 @@ class Encoding:
                         instruction.projection
                     )
                     words += self._update(instruction, program.rules[instruction.rule], number)
+                elif isinstance(instruction, Cnv):
+                    words += self._convolve(instruction)
             words.append(self.head["opcode"].put(END, "opcode") | self.head["wait"].put(1, "wait"))
         return words, starts
 
@@ -266,6 +304,32 @@ class Encoding:
         words = [_word(self.update, first, what), _word(self.further, second, what)]
         return words + self._parameters(i, code, what)
 
+    def _convolve(self, i: Cnv) -> list[int]:
+        what = f"CNV {i.comment}"
+        first = {
+            "opcode": CNV,
+            "wait": 1,
+            "list": max(0, i.list),
+            **{name: getattr(i, name) for name in ("target", "source", "weights", "rows", "words")},
+        }
+        second = {
+            "stencil": i.stencil,
+            "positions": i.positions,
+            "last_slot": i.slots - 1,
+            "last_cycle": ConvolutionTiming(self.shape.machine).period(i.slots) - 1,
+            "shift": i.shift,
+            "events": int(i.list >= 0),
+        }
+        return [_word(self.multiply, first, what), _word(self.convolve, second, what)]
+
+    def stencil_elements(self, entries: np.ndarray) -> np.ndarray:
+        """Entries (n, 2) of a Program's stencil as elements of the memory, (n,) int64."""
+        target, weights = np.asarray(entries, np.int64).T
+        there = target >= 0
+        f = self.stencil
+        elements = (target << f["target"].start) | (weights << f["weights"].start) | 1
+        return np.where(there, elements, 0)
+
     def _parameters(self, i: Map | Upd, code: KernelCode | RuleCode, what: str) -> list[int]:
         words = []
         for p in code.parameters:
@@ -322,7 +386,8 @@ def memories(shape: Shape) -> dict[str, MemoryInfo]:
     """All memories of hardware of this shape, by name.
 
     State memories are ``state0``, ``state1``, ...; tables ``KERNEL.TABLE``. An element of ``event``
-    is the payload, above it the index. Hardware that learns has ``residual``, ``synapse0``, ...,
+    is the payload, above it the index; one of ``stencil`` is as `Encoding.stencil` says. Hardware
+    that learns has ``residual``, ``synapse0``, ...,
     tables ``RULE.TABLE``, ``post0``, ... (which the host can only clear) and ``control``, whose one
     bit says whether it learns.
     """
@@ -342,6 +407,9 @@ def memories(shape: Shape) -> dict[str, MemoryInfo]:
         for t in code.tables:
             bits = signed_bits(t.lo, t.hi)
             listing.append((f"{code.name}.{t.name}", table_words(t, shape), bits, 1))
+    if shape.stencil_words:
+        bits = sum(field.width for field in encoding.stencil.values())
+        listing.append(("stencil", shape.stencil_words, bits, 1))
     if shape.rules:
         plastic = shape.plastic_words * m.lanes
         listing.append(("control", 1, 1, 1))
@@ -371,10 +439,13 @@ def _order(program: Program) -> np.ndarray:
     order = np.arange(program.weight.shape[0])
     seen: dict[int, tuple[int, int]] = {}
     for i in program.instructions:
-        if isinstance(i, (Mac, Evt, Upd)) and seen.setdefault(i.weights, (i.rows, i.words)) != (
-            i.rows,
-            i.words,
-        ):
+        if isinstance(i, (Mac, Evt, Upd)):
+            matrix = (i.rows, i.words)
+        elif isinstance(i, Cnv):
+            matrix = (i.kernel, 1)
+        else:
+            continue
+        if seen.setdefault(i.weights, matrix) != matrix:
             raise ProgramError(f"{i.opcode} {i.comment}: other instructions share a part of it")
     end = 0
     for start, (rows, words) in sorted(seen.items()):
@@ -428,6 +499,8 @@ def image(program: Program, shape: Shape) -> tuple[dict[str, np.ndarray], list[i
     }
     for k in range(program.state.shape[0]):
         content[f"state{k}"] = np.asarray(program.state[k], np.int64)
+    if len(program.stencil):
+        content["stencil"] = Encoding(shape).stencil_elements(program.stencil)
     if program.plastic_words:
         content["residual"] = to_hardware(program, program.residual)
     for k in range(program.synapse.shape[0]):

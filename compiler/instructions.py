@@ -2,9 +2,8 @@
 
 Addresses count words of the memory they point into. In ``accumulator`` and ``weight`` a word is
 one element per lane (so in ``post``); in ``value``, ``state``, ``event`` and ``count`` it is one
-element. Element i
-of a population whose accumulators start at word b lies in word ``b + i // lanes``, lane
-``i % lanes``.
+element. An entry of ``stencil`` is a pair. Element i of a population whose accumulators start at
+word b lies in word ``b + i // lanes``, lane ``i % lanes``.
 
 The two multiplying instructions are output-stationary: for each accumulator word w (outer loop)
 all rows k (inner loop) are added in a register, which is written once. `words` times `rows` cycles,
@@ -184,7 +183,61 @@ class Upd(Instruction):
     comment: str = ""
 
 
-OPCODES: dict[str, type[Instruction]] = {"MAC": Mac, "EVT": Evt, "MAP": Map, "UPD": Upd}
+@dataclass(frozen=True)
+class Cnv(Instruction):
+    """A matrix of recurring blocks times a vector: a convolution.
+
+    For each source element k with value x, and each s in range(slots), with
+    ``t, w = stencil[stencil + s * positions + (k >> shift)]``, unless t is negative:
+    ``acc[target + t, :] += weight[weights + w + k % 2**shift, :] * x``
+
+    The source elements are the ``count[list]`` events ``(k, payload)`` at ``event[source:]``, or,
+    if `list` is -1, the values ``value[source + k]`` for all k in range(rows). An accumulator word
+    that is reached in one slot is reached in no other one. Nothing is cleared.
+
+    Attributes
+    ----------
+    weights, kernel : int
+        First word of the blocks of weights, and how many words there are.
+    rows : int
+        Number of source elements, a multiple of ``2**shift``.
+    target, words, length : int
+        The accumulators that may be reached: `words` of them, `length` elements.
+    """
+
+    opcode: ClassVar[str] = "CNV"
+    weights: int
+    kernel: int
+    source: int
+    list: int
+    rows: int
+    shift: int
+    stencil: int
+    slots: int
+    target: int
+    words: int
+    length: int
+    wait: bool = True
+    comment: str = ""
+
+    @property
+    def positions(self) -> int:
+        """Groups of source elements that reach the same accumulators."""
+        return self.rows >> self.shift
+
+    @property
+    def stencil_words(self) -> int:
+        """Entries of the stencil."""
+        return self.positions * self.slots
+
+
+OPCODES: dict[str, type[Instruction]] = {
+    "MAC": Mac,
+    "EVT": Evt,
+    "MAP": Map,
+    "UPD": Upd,
+    "CNV": Cnv,
+}
 
 
 def instruction_from_json(data: dict[str, Any]) -> Instruction:

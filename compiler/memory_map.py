@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .instructions import Evt, Mac, Map
+from .instructions import Cnv, Evt, Mac, Map
 from .program import Program
 
 
@@ -32,7 +32,8 @@ def memory_map(program: Program) -> dict[str, list[Region]]:
     shared, an accumulator that is reused); each is then listed once with all its owners.
     """
     found: dict[str, dict[tuple[int, int], list[str]]] = {
-        name: {} for name in "weight value accumulator state event residual synapse post".split()
+        name: {}
+        for name in "weight value accumulator state event stencil residual synapse post".split()
     }
 
     def claim(memory: str, first: int, words: int, owner: str) -> None:
@@ -43,6 +44,9 @@ def memory_map(program: Program) -> dict[str, list[Region]]:
     for i in program.instructions:
         if isinstance(i, Mac | Evt):
             claim("weight", i.weights, i.rows * i.words, i.comment)
+        elif isinstance(i, Cnv):
+            claim("weight", i.weights, i.kernel, f"kernel of {i.comment}")
+            claim("stencil", i.stencil, i.stencil_words, i.comment)
         elif isinstance(i, Map):
             population = program.populations[i.population]
             owner = population.origin or population.name

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .instructions import Evt, Instruction, Mac, Map, Upd
+from .instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from .kernels.code import KernelCode
 from .kernels.rule_code import RuleCode
 from .machine import Machine
@@ -154,6 +154,9 @@ class Program:
         Initial states of the synapses.
     post_memories, post_words : int
         How many post memories there are, and how deep each is; they start as zero.
+    stencil : (n, 2) int32 ndarray
+        What ``CNV`` reaches: accumulator word, weight word, both relative to the instruction's;
+        the first is -1 where there is nothing.
     inputs, outputs : dict of str -> port
     populations : dict of str -> PopulationInfo
     notes : dict
@@ -181,6 +184,7 @@ class Program:
     synapse: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int64))
     post_memories: int = 0
     post_words: int = 0
+    stencil: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int32))
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -196,6 +200,7 @@ class Program:
 
 __all__ = [
     "FORMAT_VERSION",
+    "Cnv",
     "Evt",
     "InputPort",
     "Instruction",

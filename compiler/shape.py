@@ -13,18 +13,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import CapacityError, ProgramError
-from .instructions import Map, Upd
+from .instructions import Cnv, Map, Upd
 from .kernels.code import KernelCode
 from .kernels.rule_code import RuleCode
 from .machine import Machine
 from .program import Program
-from .timing import map_extension_words, update_extension_words
+from .timing import CNV_EXTENSION_WORDS, map_extension_words, update_extension_words
 
 SATURATION_BITS = 32
 """Width of a saturation counter; it wraps."""
 
 LEARNING = ("plastic_words", "post_memories", "post_words")
 """Depths of what only hardware that learns has."""
+
+OPTIONAL = (*LEARNING, "stencil_words")
+"""Depths that may be 0."""
 
 LARGEST_SHIFT = 63
 """Variable shifts are encoded in 6 bits."""
@@ -52,6 +55,8 @@ class Shape:
         In the order in which ``UPD`` numbers them. Without any there is no hardware that learns.
     plastic_words, post_memories, post_words : int
         As in `Program`.
+    stencil_words : int
+        Entries of the stencil memory. Without any there is no hardware for convolutions.
     """
 
     machine: Machine
@@ -69,6 +74,7 @@ class Shape:
     plastic_words: int = 0
     post_memories: int = 0
     post_words: int = 0
+    stencil_words: int = 0
 
     @property
     def synapse_slots(self) -> int:
@@ -93,7 +99,8 @@ class Shape:
         kernels = tuple(program.kernels[name] for name in sorted(program.kernels))
         need = needs(program)
         for name, least in (at_least or {}).items():
-            if program.rules or name not in LEARNING:
+            wanted = program.rules if name in LEARNING else need[name] or name not in OPTIONAL
+            if wanted:
                 need[name] = max(need[name], least)
         return cls(
             program.machine,
@@ -149,6 +156,8 @@ class Shape:
         if not self.rules:
             for name in ("rules", *LEARNING):
                 del data[name]
+        if not self.stencil_words:
+            del data["stencil_words"]
         return data
 
     @classmethod
@@ -173,8 +182,8 @@ class Shape:
 
 
 def _depth(name: str, needed: int) -> int:
-    """The power of two that holds `needed` words; what only learning needs may be missing."""
-    if name in LEARNING and (not needed or name == "post_memories"):
+    """The power of two that holds `needed` words; what is optional may be missing."""
+    if name in OPTIONAL and (not needed or name == "post_memories"):
         return needed
     return max(2, 1 << (needed - 1).bit_length())
 
@@ -187,6 +196,8 @@ def instruction_words(program: Program) -> int:
             extension += map_extension_words(program.kernels[i.kernel], bool(i.captures))
         elif isinstance(i, Upd):
             extension += update_extension_words(program.rules[i.rule])
+        elif isinstance(i, Cnv):
+            extension += CNV_EXTENSION_WORDS
     return len(program.instructions) + extension + len(program.phases)
 
 
@@ -206,4 +217,5 @@ def needs(program: Program) -> dict[str, int]:
         "plastic_words": program.plastic_words,
         "post_memories": program.post_memories,
         "post_words": program.post_words,
+        "stencil_words": len(program.stencil),
     }

@@ -38,6 +38,9 @@ TABLES = "tables.npz"
 ARCHIVE_SUFFIX = ".slp"
 _FORMAT = "spikeloom-program"
 _MEMORIES = ("weight", "value", "state", "residual", "synapse")
+_STENCIL = "stencil"
+"""Stored only where there is one."""
+
 _REMEDY = "compile it again with `spikeloom compile`"
 
 
@@ -125,7 +128,10 @@ def encode_program(program: Program) -> dict[str, bytes]:
 
 
 def _arrays(program: Program) -> dict[str, np.ndarray]:
-    return {name: getattr(program, name) for name in _MEMORIES}
+    arrays = {name: getattr(program, name) for name in _MEMORIES}
+    if len(program.stencil):
+        arrays[_STENCIL] = program.stencil
+    return arrays
 
 
 def program_hash(program: Program) -> str:
@@ -160,6 +166,7 @@ def decode_program(files: dict[str, bytes], where: str) -> Program:
             state=arrays.pop("state"),
             residual=arrays.pop("residual"),
             synapse=arrays.pop("synapse"),
+            stencil=arrays.pop(_STENCIL, np.zeros((0, 2), np.int32)),
             tables={name.removeprefix("table "): array for name, array in arrays.items()},
             **manifest["memories"],
             inputs={p["name"]: InputPort(**p) for p in manifest["inputs"]},

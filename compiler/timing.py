@@ -19,7 +19,10 @@ fetched and decoded, and its event count read, in the meantime. The rules:
 * ``UPD`` loads its parameters, then issues one word of all lanes per cycle, and writes it ``write``
   cycles (`UpdateTiming`) later; saturations are counted one cycle after the last write. One that
   selects nothing, or that is switched off, loads its parameters and does nothing.
-* An instruction that waits, every ``MAP`` and ``UPD`` and whatever follows one, is handed over
+* ``CNV`` loads its extension word, then spends ``period`` cycles (`ConvolutionTiming`) on each
+  source element, whatever it reaches; slot s of one is issued s cycles after its first and written
+  ``write`` cycles later. Without events it does nothing.
+* An instruction that waits, every ``MAP``, ``UPD``, ``CNV`` and whatever follows, is handed over
   ``drain`` cycles after the last write before it. So is the end of the phase, in whose handover
   cycle the sequencer is done; it accepts the next start one cycle later.
 
@@ -36,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-from .instructions import Evt, Instruction, Mac, Map, Upd
+from .instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from .kernels.code import KernelCode
 from .kernels.pipeline import (
     LANE_STEPS,
@@ -73,6 +76,16 @@ UPD_COUNT = 1
 
 ADDRESS_STEPS = 2
 """Operations from a value or event to the weights' address: choice, addition."""
+
+
+CNV_EXTENSION_WORDS = 1
+"""Instruction words that follow the first one of a ``CNV``."""
+
+CNV_POSITION_STEPS = 3
+"""Operations from a source element to its stencil's address: choice, shift, addition."""
+
+CNV_ADDRESS_STEPS = 2
+"""Operations from a stencil's entry to the addresses that it means."""
 
 
 @dataclass(frozen=True)
@@ -327,6 +340,48 @@ class UpdateTiming:
         return np.array(words, np.int64), np.array(starts, np.int64), finished
 
 
+class ConvolutionTiming:
+    """Cycles of the writes of a ``CNV``.
+
+    Attributes
+    ----------
+    load : int
+        From the handover to the cycle before the first issue.
+    reach : int
+        From the issue of a slot to the token of its accumulator word.
+    write : int
+        From the issue of a slot to the write.
+    distance : int
+        Two accesses to one accumulator word are at least so many cycles apart.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        at = latencies(machine)
+        self.load = at.fetch + CNV_EXTENSION_WORDS
+        position = stages_of(CNV_POSITION_STEPS, machine)
+        self.reach = 2 * at.memory + position + stages_of(CNV_ADDRESS_STEPS, machine)
+        self.write = self.reach + at.row
+        self.distance = at.gap + 1
+
+    def period(self, slots: int) -> int:
+        """Cycles that each source element takes."""
+        return max(slots, self.distance)
+
+    def busy(self, i: Cnv, count: Cycles) -> Cycles:
+        """Cycles in which slots are issued, with `count` source elements."""
+        return count * self.period(i.slots)
+
+    def writes(self, i: Cnv, handover: int, count: int) -> np.ndarray:
+        """(count, slots) int64: cycle in which each source element's slots are written."""
+        first = handover + self.load + 1 + self.period(i.slots) * np.arange(count)
+        return first[:, None] + np.arange(i.slots) + self.write
+
+
+def source_count(i: Cnv, count: Cycles) -> Cycles:
+    """Source elements that a ``CNV`` goes through, given the event count of its list."""
+    return i.rows if i.list < 0 else count
+
+
 def issued_rows(instruction: Mac | Evt, count: Cycles = 0) -> Cycles:
     """Rows that are issued per word, given the event count of an ``EVT``'s list."""
     if isinstance(instruction, Mac):
@@ -338,6 +393,8 @@ def most_events(instruction: Instruction) -> int:
     """The most events that an instruction's list can hold; 0 if it looks at none."""
     if isinstance(instruction, Evt):
         return instruction.rows
+    if isinstance(instruction, Cnv):
+        return instruction.rows if instruction.list >= 0 else 0
     if isinstance(instruction, Upd) and instruction.gate != "always":
         return instruction.rows if instruction.gate == "pre" else instruction.length
     return 0
@@ -362,6 +419,7 @@ class PhaseClock:
             for captures in (False, True)
         }
         self._update = {name: UpdateTiming(code, machine) for name, code in (rules or {}).items()}
+        self.convolution = ConvolutionTiming(machine)
         self.learning = True
         self.restart()
 
@@ -389,14 +447,15 @@ class PhaseClock:
         ----------
         instruction : Instruction
         count : int or int64 ndarray
-            For an ``EVT``, and an ``UPD`` with a gate: the number of events in its list.
+            For an ``EVT``, a ``CNV`` of events and an ``UPD`` with a gate: the number of events in
+            its list.
         fired : (n,) int64 ndarray, optional
             For an ``UPD``: the indices of these events. Left out, one with the gate ``"post"``
             takes as long as if they were spread over as many words as possible.
         """
-        if not isinstance(instruction, (Mac, Evt, Map, Upd)):
+        if not isinstance(instruction, (Mac, Evt, Map, Upd, Cnv)):
             raise TypeError(f"the loom's clock does not know {type(instruction).__name__}")
-        alone = isinstance(instruction, (Map, Upd))
+        alone = isinstance(instruction, (Map, Upd, Cnv))
         handover = self._ready
         if alone or self._after_map or instruction.wait:
             handover = np.maximum(handover, self._drained)
@@ -410,6 +469,13 @@ class PhaseClock:
             self._drained = last + self._at.drain
         elif isinstance(instruction, Upd):
             self._update_over(instruction, handover, count, fired)
+        elif isinstance(instruction, Cnv):
+            go = handover + self.convolution.load
+            self._ready = go + self._at.period
+            busy = self.convolution.busy(instruction, source_count(instruction, count))
+            last = go + busy + self.convolution.write
+            drained = np.where(busy > 0, last + self._at.drain, 0)
+            self._drained = np.maximum(self._drained, drained)
         else:
             issue = issued_rows(instruction, count) * instruction.words
             self._issued = handover + issue
@@ -458,8 +524,8 @@ def phase_cycles(
     instructions : sequence of Instruction
         The phase.
     counts : sequence, parallel to `instructions`
-        For each ``EVT``, and each ``UPD`` with a gate, the events in its list when it runs, an int
-        or an int64 array with one element per step; anything for the others.
+        For each ``EVT``, ``CNV`` of events and ``UPD`` with a gate, the events in its list when it
+        runs, an int or an int64 array with one element per step; anything for the others.
     rules : mapping of rule name -> RuleCode, optional
 
     Returns
@@ -473,9 +539,12 @@ def phase_cycles(
 
 
 def busy_cycles(instructions: Sequence[Instruction], counts: Sequence[Cycles]) -> Cycles:
-    """Cycles of a phase in which the lanes multiply (issue cycles of ``MAC`` and ``EVT``)."""
+    """Cycles of a phase in which the lanes multiply: issue cycles of ``MAC``, ``EVT``, ``CNV``.
+
+    Of a ``CNV`` all slots count, also those in which a position reaches nothing.
+    """
     return sum(
-        issued_rows(instruction, count) * instruction.words
-        for instruction, count in zip(instructions, counts, strict=True)
-        if isinstance(instruction, (Mac, Evt))
+        source_count(i, count) * i.slots if isinstance(i, Cnv) else issued_rows(i, count) * i.words
+        for i, count in zip(instructions, counts, strict=True)
+        if isinstance(i, (Mac, Evt, Cnv))
     )

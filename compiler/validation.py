@@ -10,11 +10,12 @@ import numpy as np
 
 from . import checks
 from .errors import ProgramError
-from .instructions import Evt, Mac, Map, Upd
+from .instructions import Cnv, Evt, Mac, Map, Upd
 from .kernels.code import KernelCode, Parameter, Port, Table
 from .kernels.rule_code import RuleCode
 from .machine import Machine
 from .program import Program
+from .validation_convolution import check_convolution, check_stencil
 from .validation_rules import check_captures, check_parameters, check_rules, check_update
 
 
@@ -34,6 +35,7 @@ def validate(program: Program) -> None:
                 raise ProgramError(f"kernel {code.name!r} is filed under {name!r}")
             _check_kernel(code)
         check_rules(program)
+        check_stencil(program)
         _check_tables(program)
         _check_instructions(program)
         _check_ports(program)
@@ -130,21 +132,23 @@ def _check_instructions(program: Program) -> None:
     after_map = False
     for p, phase in enumerate(program.phases):
         for n, instruction in enumerate(phase):
-            if not isinstance(instruction, Mac | Evt | Map | Upd):
+            if not isinstance(instruction, Mac | Evt | Map | Upd | Cnv):
                 raise ProgramError(f"phase {p}, instruction {n}: no engine runs {instruction!r}")
             what = f"phase {p}, instruction {n} ({instruction.opcode} {instruction.comment!r})"
             checks.text(f"{what}: comment", instruction.comment)
             if not isinstance(instruction.wait, bool):
                 raise ProgramError(f"{what}: wait must be true or false")
-            if (after_map or isinstance(instruction, Map | Upd)) and not instruction.wait:
+            if (after_map or isinstance(instruction, Map | Upd | Cnv)) and not instruction.wait:
                 raise ProgramError(f"{what}: must wait for the instructions before it")
             if isinstance(instruction, Map):
                 _check_map(what, program, instruction)
             elif isinstance(instruction, Upd):
                 check_update(what, program, instruction)
+            elif isinstance(instruction, Cnv):
+                check_convolution(what, program, instruction)
             else:
                 _check_product(what, program, instruction)
-            after_map = isinstance(instruction, Map | Upd)
+            after_map = isinstance(instruction, Map | Upd | Cnv)
 
 
 def _check_product(what: str, program: Program, instruction: Mac | Evt) -> None:

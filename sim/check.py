@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..compiler.errors import InputError, ProgramError
-from ..compiler.instructions import Evt, Instruction, Mac, Map, Upd
+from ..compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ..compiler.kernels.code import REDUCTIONS, KernelCode
 from ..compiler.kernels.rule_code import RuleCode
 from ..compiler.program import InputPort, OutputPort, Program
@@ -60,6 +60,8 @@ def check_program(program: Program) -> None:
             check_gate(program, i)
         elif isinstance(i, Mac | Evt):
             _check_product(program, i)
+        elif isinstance(i, Cnv):
+            _check_convolution(program, i)
     _check_events(program)
     check_learned_products(program)
 
@@ -108,6 +110,14 @@ def _check_product(program: Program, i: Mac | Evt) -> None:
     padded = program.weight[i.weights : i.weights + i.rows * i.words].reshape(i.rows, -1)
     if padded[:, i.length :].any():
         raise ProgramError(f"{what}: the weights that pad its rows are not all zero")
+
+
+def _check_convolution(program: Program, i: Cnv) -> None:
+    what = f"CNV {i.comment!r}"
+    if i.words != program.machine.words(i.length):
+        raise ProgramError(f"{what}: {i.length} elements do not take {i.words} words")
+    if i.weights < program.plastic_words:
+        raise ProgramError(f"{what}: reads learned weights")
 
 
 def _check_map(program: Program, i: Map) -> None:
@@ -204,6 +214,11 @@ def _check_events(program: Program) -> None:
         (f"EVT {i.comment!r}", i.list, i.source) for i in program.instructions if isinstance(i, Evt)
     ]
     readers += [
+        (f"CNV {i.comment!r}", i.list, i.source)
+        for i in program.instructions
+        if isinstance(i, Cnv) and i.list >= 0
+    ]
+    readers += [
         (f"UPD {i.comment!r}", i.list, i.source)
         for i in program.instructions
         if isinstance(i, Upd) and i.gate != "always"
@@ -221,11 +236,13 @@ def _check_events(program: Program) -> None:
                 f"{what} reads event word {base}, but list {number} begins at {place[number][0]}"
             )
     for i in program.instructions:
-        if isinstance(i, Evt) and place[i.list][1] > i.rows:
-            raise ProgramError(
-                f"EVT {i.comment!r} has {i.rows} rows, but list {i.list} holds events of up to "
-                f"{place[i.list][1]} neurons"
-            )
+        if isinstance(i, Evt) or (isinstance(i, Cnv) and i.list >= 0):
+            most = place[i.list][1]
+            if most > i.rows:
+                raise ProgramError(
+                    f"{i.opcode} {i.comment!r} has {i.rows} rows, but list {i.list} holds "
+                    f"events of up to {most} neurons"
+                )
         if isinstance(i, Upd) and i.gate != "always":
             size = i.rows if i.gate == "pre" else i.length
             if place[i.list][1] > size:

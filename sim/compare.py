@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..compiler.instructions import Evt, Mac, Map, Upd
+from ..compiler.instructions import Cnv, Evt, Mac, Map, Upd
 from ..compiler.program import PopulationInfo, Program
 from .trace import Trace, Writes
 
@@ -187,7 +187,7 @@ def _owner(
     lanes = program.machine.lanes
     for n, i in reversed(list(enumerate(program.phases[phase]))):
         text = f"phase {phase} instruction {n} {i.opcode} {getattr(i, 'comment', '')}".rstrip()
-        if isinstance(i, Mac | Evt):
+        if isinstance(i, Mac | Evt | Cnv):
             if memory == "accumulator" and i.target <= address < i.target + i.words:
                 return text, (address - i.target) * lanes + lane, "accumulator"
         elif isinstance(i, Upd):

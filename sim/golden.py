@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..compiler.errors import ProgramError
-from ..compiler.instructions import Evt, Instruction, Mac, Map, Upd
+from ..compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ..compiler.program import Program
 from .check import (
     check_content,
@@ -77,6 +77,18 @@ class GoldenEngine:
         words = total.reshape(i.words, -1)
         target = self._accumulator[i.target : i.target + i.words]
         target[:] = words if i.clear else target + words
+
+    def _cnv(self, i: Cnv) -> None:
+        if i.list < 0:
+            index, x = np.arange(i.rows), self._value[i.source : i.source + i.rows]
+        else:
+            index, x = self._event[i.source : i.source + self._count[i.list]].T
+        position, channel = index >> i.shift, index % (1 << i.shift)
+        stencil = self.program.stencil[i.stencil : i.stencil + i.stencil_words]
+        for target, weights in stencil.reshape(i.slots, i.positions, 2)[:, position].swapaxes(1, 2):
+            there = target >= 0
+            rows = self._weight[i.weights + (weights + channel)[there]]
+            np.add.at(self._accumulator, i.target + target[there], rows * x[there, None])
 
     def _map(self, i: Map) -> None:
         code = self.program.kernels[i.kernel]
@@ -161,6 +173,8 @@ class GoldenEngine:
             self._mac(instruction)
         elif isinstance(instruction, Evt):
             self._evt(instruction)
+        elif isinstance(instruction, Cnv):
+            self._cnv(instruction)
         elif isinstance(instruction, Map):
             self._map(instruction)
         elif isinstance(instruction, Upd):

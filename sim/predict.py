@@ -1,16 +1,17 @@
 """Golden's prediction of every memory write that the hardware makes, clock cycle by clock cycle.
 
-An instruction writes each address once at most. So what it writes is what stands in the memories
-after it, and when it writes is what `compiler.timing` says.
+An instruction writes each address once at most; only a ``CNV`` adds to a word again and again. So
+what it writes is what stands in the memories after it, and when it writes is what `compiler.timing`
+says.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..compiler.instructions import Evt, Instruction, Mac, Map, Upd
+from ..compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ..compiler.program import Program
-from ..compiler.timing import PhaseClock, accumulate_writes, issued_rows
+from ..compiler.timing import PhaseClock, accumulate_writes, issued_rows, source_count
 from .check import check_phase
 from .golden import GoldenEngine
 from .trace import Trace, Writes
@@ -55,6 +56,9 @@ class PredictingEngine(GoldenEngine):
         if isinstance(i, Upd):
             self._predict_update(i)
             return
+        if isinstance(i, Cnv):
+            self._predict_convolution(i)
+            return
         count = int(self._count[i.list]) if isinstance(i, Evt) else 0
         handover = self._clock.hand_over(i, count)
         self._execute(i)
@@ -89,6 +93,30 @@ class PredictingEngine(GoldenEngine):
             cycles = timing.capture_writes(handover, i.length)
             words = base + np.arange(len(cycles))
             self._add(f"post{memory}", cycles, words, self._post[memory, words])
+
+    def _predict_convolution(self, i: Cnv) -> None:
+        fired = np.arange(i.rows)
+        values = self._value[i.source : i.source + i.rows]
+        if i.list >= 0:
+            fired, values = self._event[i.source : i.source + self._count[i.list]].T
+        handover = self._clock.hand_over(i, len(fired))
+        count = source_count(i, len(fired))
+        stencil = self.program.stencil[i.stencil : i.stencil + i.stencil_words]
+        entries = stencil.reshape(i.slots, i.positions, 2)[:, fired >> i.shift].swapaxes(0, 1)
+        there = entries[..., 0] >= 0  # (count, slots), in the order of time
+        cycles = self._clock.convolution.writes(i, handover, count)[there]
+        words = i.target + entries[..., 0][there]
+        rows = i.weights + (entries[..., 1] + (fired % (1 << i.shift))[:, None])[there]
+        added = self._weight[rows] * np.repeat(values, there.sum(axis=1))[:, None]
+        before = self._accumulator.copy()
+        self._execute(i)
+        # Each word's sums one after the other: what stood there, and what was added until then.
+        order = np.argsort(words, kind="stable")
+        total = np.cumsum(added[order], axis=0)
+        first = np.searchsorted(words[order], words[order])
+        sums = np.empty_like(added)
+        sums[order] = before[words[order]] + total - total[first] + added[order][first]
+        self._add("accumulator", cycles, words, sums)
 
     def _predict_update(self, i: Upd) -> None:
         fired = self._event[i.source : i.source + self._count[i.list], 0]

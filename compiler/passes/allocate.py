@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from ..errors import CapacityError
 from ..graph import Graph, Input, Observation, Population, Vector
-from ..instructions import Evt, Instruction, Mac, Map
+from ..instructions import Cnv, Evt, Instruction, Mac, Map
 from ..kernels.neurons import Relay
 from ..machine import Machine
 from ..program import InputPort, OutputPort, PopulationInfo, Program
@@ -17,6 +18,7 @@ from .blocks import Block, blocks
 from .plasticity import Plastic
 from .quantise import NodeFormat, bias_rows, integers, node_code
 from .schedule import Schedule, Task, has_map
+from .sharing import LARGE, Choice, Shared, choose, may_recur
 
 CONSTANTS = 2
 """The value memory begins with ``2**(value_bits - 2)`` and 1, which biases are multiplied with."""
@@ -37,6 +39,10 @@ class Allocator:
         learned, self.residual = self.plastic.weights()
         self.weights: list[np.ndarray] = [learned]
         self.weight_words = len(learned)
+        self.places: dict[tuple[int, bytes], int] = {}  # where equal matrices stand
+        self.stencils: list[np.ndarray] = [np.zeros((0, 2), np.int32)]
+        self.stencil_words = 0
+        self.sharing: list[dict[str, Any]] = []
         self.value_base: dict[str, int] = {}
         self.state_base: dict[str, int] = {}
         self.event_base: dict[str, int] = {}
@@ -77,6 +83,8 @@ class Allocator:
             synapse=self.plastic.synapses(),
             post_memories=self.plastic.post_memories,
             post_words=self.plastic.post_words,
+            stencil=np.vstack(self.stencils),
+            notes={"sharing": self.sharing} if self.sharing else {},
         )
 
     # -- memories ----------------------------------------------------------------------------
@@ -168,9 +176,18 @@ class Allocator:
         return used
 
     def _weight_block(self, rows: np.ndarray, words: int) -> int:
-        base = self.weight_words
-        self.weights.append(rows.reshape(len(rows) * words, self.machine.lanes))
-        self.weight_words += len(rows) * words
+        """Where a matrix stands: equal ones have one place."""
+        key = (words, np.ascontiguousarray(rows).tobytes())
+        if key not in self.places:
+            self.places[key] = self.weight_words
+            self.weights.append(rows.reshape(len(rows) * words, self.machine.lanes))
+            self.weight_words += len(rows) * words
+        return self.places[key]
+
+    def _stencil(self, entries: np.ndarray) -> int:
+        base = self.stencil_words
+        self.stencils.append(entries)
+        self.stencil_words += len(entries)
         return base
 
     # -- instructions ------------------------------------------------------------------------
@@ -183,7 +200,7 @@ class Allocator:
         for i, instruction in enumerate(found):
             if isinstance(instruction, (Mac, Evt)):
                 found[i] = type(instruction)(**{**vars(instruction), "wait": after_map})
-            after_map = isinstance(instruction, Map)
+            after_map = isinstance(instruction, Map | Cnv)
         return found
 
     def _sum(self, name: str) -> list[Instruction]:
@@ -191,6 +208,7 @@ class Allocator:
         assert isinstance(node, (Vector, Population)) and form.accumulator is not None
         words = self.machine.words(node.size)
         parts: list[tuple[str, str, Block]] = []
+        convolutions: list[Instruction] = []
         address: dict[int, int] = {}  # of the learned ones
         for source, _, edge in self.graph.edges_into(name):
             value = self.formats[source].value
@@ -204,6 +222,13 @@ class Allocator:
             form.clipped += clipped
             events = source in self.event_base
             comment = edge.origin or f"{source} -> {name}"
+            if may_recur(weights):
+                choice = choose(weights, self.machine, events, self.graph.dt)
+                self._note(comment, choice)
+                if choice.shared is not None:
+                    convolutions.append(self._convolve(source, name, comment, choice.shared))
+                    continue
+            weights = weights.toarray() if sp.issparse(weights) else weights
             for block in blocks(weights, self.machine.lanes, events):
                 parts.append((source, comment, block))
         # the accumulators begin with the bias, or with a block that covers all of them
@@ -223,7 +248,39 @@ class Allocator:
         for part in parts:
             if part is not first:
                 found.append(self._multiply(name, *part, False, address.get(id(part[2]))))
-        return found
+        return found + convolutions
+
+    def _note(self, comment: str, choice: Choice) -> None:
+        """For the report: how much a convolution saved, or why it was unrolled."""
+        if choice.unrolled_words < LARGE:
+            return
+        note: dict[str, Any] = {"matrix": comment, "unrolled_words": choice.unrolled_words}
+        if choice.shared is None:
+            note["unrolled_because"] = choice.reason
+        else:
+            note["words"] = len(choice.shared.weights)
+            note["stencil_words"] = len(choice.shared.stencil)
+        self.sharing.append(note)
+
+    def _convolve(self, source: str, target: str, comment: str, shared: Shared) -> Cnv:
+        events = source in self.event_base
+        size = self.graph[target].size
+        return Cnv(
+            weights=self._weight_block(shared.weights, 1),
+            kernel=len(shared.weights),
+            source=self.event_base[source] if events else self.value_base[source],
+            list=self.event_list[source] if events else -1,
+            rows=self.graph[source].size,
+            shift=shared.shift,
+            stencil=self._stencil(shared.stencil),
+            slots=shared.slots,
+            target=self.accumulator_base[target] + shared.first_word,
+            words=shared.words,
+            length=min(
+                shared.words * self.machine.lanes, size - shared.first_word * self.machine.lanes
+            ),
+            comment=comment,
+        )
 
     def _multiply(
         self,

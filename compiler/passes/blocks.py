@@ -63,6 +63,22 @@ def blocks(weights: np.ndarray, lanes: int, events: bool) -> list[Block]:
     return found
 
 
+def grouped(spans: list[tuple[int, int] | None]) -> int:
+    """Words of weights, and cycles, of all blocks of a matrix for values.
+
+    Parameters
+    ----------
+    spans : list
+        For each word of the target, the first source element that reaches it and the one after
+        the last, or None.
+    """
+    total = 0
+    for start, stop in _split(spans):
+        inside = [s for s in spans[start:stop] if s is not None]
+        total += (stop - start) * (max(s[1] for s in inside) - min(s[0] for s in inside))
+    return total
+
+
 def _split(spans: list[tuple[int, int] | None]) -> list[tuple[int, int]]:
     """Group neighbouring words: each group reads the union of its words' columns."""
     groups: list[tuple[int, int, int, int]] = []  # start, stop, low, high

@@ -59,6 +59,8 @@ def group(graph: Graph, machine: Machine) -> Graph:
         candidates[key].append(node.name)
     for names in candidates.values():
         for members in _similar(graph, names, bounds):
+            # Whole words first: then the positions of an image behind them begin with a word.
+            members.sort(key=lambda name: graph[name].size % machine.lanes != 0)
             room = 1 << machine.index_bits
             for part in _parts(graph, members, room):
                 if len(part) > 1:

@@ -207,10 +207,20 @@ def bias_rows(bias: np.ndarray, machine: Machine) -> np.ndarray:
     return np.vstack([high, bias - (high << shift)])
 
 
-def integers(matrix: Matrix, fraction: int, machine: Machine) -> tuple[np.ndarray, int]:
-    """Weights as integers of `fraction` fraction bits, and how many had to be limited."""
-    plain = matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
+def integers(matrix: Matrix, fraction: int, machine: Machine) -> tuple[Matrix, int]:
+    """Weights as integers of `fraction` fraction bits, and how many had to be limited.
+
+    Returns
+    -------
+    int64 ndarray, or csr_array where `matrix` is sparse
+    int
+    """
+    if sp.issparse(matrix):
+        entries = sp.csr_array(matrix)
+        data, clipped = integers(entries.data, fraction, machine)
+        parts = (data, entries.indices, entries.indptr)
+        return sp.csr_array(parts, shape=entries.shape), clipped
     limit = (1 << (machine.weight_bits - 1)) - 1
-    rounded = np.rint(np.ldexp(plain, fraction))
+    rounded = np.rint(np.ldexp(np.asarray(matrix), fraction))
     clipped = int(np.count_nonzero(np.abs(rounded) > limit))
     return np.clip(rounded, -limit, limit).astype(np.int64), clipped

@@ -51,7 +51,7 @@ typedef struct {
     int64_t dense; /* where one in so many post neurons fired, updates go along whole rows */
 } context_t;
 
-typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD } opcode_t;
+typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV } opcode_t;
 
 typedef enum { GATE_ALWAYS, GATE_PRE, GATE_POST } gate_t;
 
@@ -78,6 +78,8 @@ typedef struct {
     int64_t capture_count;
     int64_t gate; /* UPD */
     int64_t skip; /* UPD: number of the pre variable of rows that are left out, or -1 */
+    int64_t shift;   /* CNV: bits of a source element's number that tell its channel */
+    int64_t stencil; /* CNV: place in `parameters`, see `cnv` */
 } instruction_t;
 
 typedef enum { PORT_ACCUMULATOR, PORT_VALUE, PORT_STATE, PORT_EVENT } port_memory_t;

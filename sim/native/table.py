@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ...compiler.errors import ProgramError
-from ...compiler.instructions import Evt, Mac, Map, Upd
+from ...compiler.instructions import Cnv, Evt, Mac, Map, Upd
 from ...compiler.kernels.code import KernelCode
 from ...compiler.kernels.rule_code import RuleCode
 from ...compiler.program import Program, ProjectionInfo
 from ..check import signed_range
 from .generate import parameter_slots, payload_source
 
-MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD = range(6)
+MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV = range(7)
 """`opcode_t` of loom.h."""
 
 FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift "
     "input_fits output_shift state parameters population payload_shift "
-    "captures capture_count gate skip"
+    "captures capture_count gate skip shift stencil"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -158,7 +158,25 @@ def largest_sums(program: Program) -> np.ndarray:
                 span = slice(i.target * lanes, (i.target + i.words) * lanes)
                 now[span] = sums * float(factor) + (0 if i.clear else now[span])
                 most[span] = np.maximum(most[span], now[span])
+            elif isinstance(i, Cnv):
+                factor = 1 << (program.machine.value_bits - 1)
+                if i.list >= 0:
+                    factor = largest_payload(program, i.list)
+                span = slice(i.target * lanes, (i.target + i.words) * lanes)
+                now[span] += _convolved(program, i).reshape(-1) * float(factor)
+                most[span] = np.maximum(most[span], now[span])
     return most
+
+
+def _convolved(program: Program, i: Cnv) -> np.ndarray:
+    """Sums of the magnitudes of all weights of a ``CNV`` to each target, int64 (words, lanes)."""
+    kernel = np.abs(program.weight[i.weights : i.weights + i.kernel].astype(np.int64))
+    entries = program.stencil[i.stencil : i.stencil + i.stencil_words]
+    entries = entries[entries[:, 0] >= 0]
+    sums = np.zeros((i.words, kernel.shape[1]), np.int64)
+    for channel in range(1 << i.shift):
+        np.add.at(sums, entries[:, 0], kernel[entries[:, 1] + channel])
+    return sums
 
 
 class Builder:
@@ -198,6 +216,8 @@ class Builder:
                 self._product(record, instruction)
             elif isinstance(instruction, Upd):
                 self._update(record, instruction)
+            elif isinstance(instruction, Cnv):
+                self._convolution(record, instruction)
             else:
                 raise ProgramError(f"the native engine has no instruction {instruction.opcode!r}")
         return Table(
@@ -238,6 +258,26 @@ class Builder:
         record["target"] = i.target * self.lanes
         record["length"] = length
         record["padding"] = i.words * self.lanes - length
+
+    def _convolution(self, record: np.ndarray, i: Cnv) -> None:
+        kernel = self.program.weight[i.weights : i.weights + i.kernel]
+        entries = self.program.stencil[i.stencil : i.stencil + i.stencil_words]
+        by_position = entries.reshape(i.slots, i.positions, 2).swapaxes(0, 1)
+        there = by_position[..., 0] >= 0
+        ends = i.positions + 1 + 2 * np.cumsum(there.sum(axis=1))
+        packed = np.concatenate(
+            [[i.positions + 1], ends, by_position[there].astype(np.int64).reshape(-1) * self.lanes]
+        )
+        record["opcode"] = CNV
+        record["weights"] = self.weight.add((i.weights, i.kernel, "kernel"), kernel)
+        record["source"] = i.source
+        record["list"] = i.list
+        record["rows"] = i.rows
+        record["target"] = i.target * self.lanes
+        record["length"] = self.lanes
+        record["shift"] = i.shift
+        record["payload_shift"] = self.payload_shift(i.list) if i.list >= 0 else 0
+        record["stencil"] = self.parameters.add((i.stencil, i.positions, i.slots), packed)
 
     def _vector_length(self, i: Mac | Evt | ProjectionInfo) -> int:
         """The row with so much of its padding that whole vectors can work on it."""
