@@ -1,0 +1,327 @@
+"""Import of NIR graphs: a pure Nengo network that steps as the graph does.
+
+Neurons become ensembles of stepped neurons, layers connections, inputs nodes that show a
+`Recording`, outputs probes. Values are NIR's own: a spike is 1, weights are as stored. Edges have
+no delay; those that close a cycle bring the value of the step before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nengo
+import numpy as np
+
+from ...errors import ModelError
+from ..nengo.streams import Recording
+from .nir_graph import FlatGraph, Item, flat_graph, read_file
+from .nir_layers import LAYERS, layer
+from .nir_neurons import EULER, METHODS, RESETS, Discretisation, stages
+from .nir_shapes import NEURONS
+
+ALIASES = ("Flatten", "Identity")
+"""Nodes that hand on what they get."""
+
+Source = tuple[Any, bool]
+"""A Nengo object, and whether its value of the step before is taken."""
+
+
+def import_nir(
+    source: str | Path | Any,
+    dt: float | None = None,
+    method: str | None = None,
+    reset: str | None = None,
+) -> nengo.Network:
+    """Make a Nengo network of a NIR graph.
+
+    Parameters
+    ----------
+    source : str, Path or nir.NIRGraph
+        A ``.nir`` file, or the graph itself.
+    dt : float, optional
+        The time step in seconds. NIR's equations are continuous, so it must be stated here unless
+        the graph's metadata do as ``dt``. Networks of snnTorch are exported for 1e-4.
+    method : str, optional
+        ``"euler"`` (the default, for it is what snnTorch, Norse and Sinabs compute) or
+        ``"exponential"``; see `nir_neurons`.
+    reset : str, optional
+        ``"nir"`` (the default): a spike leaves `v_reset`. Libraries export networks that reset
+        otherwise without saying so: ``"subtract"`` takes ``v_threshold - v_reset`` away instead,
+        ``"late-subtract"`` does so in the step after, behind the leak (snnTorch's default),
+        ``"late-reset"`` holds the voltage at `v_reset` in the step after (snnTorch's ``"zero"`` for
+        all but `Leaky`).
+
+    Returns
+    -------
+    nengo.Network
+        It is right for this `dt` only, and refuses others. Nodes, ensembles and probes have the
+        names of the graph's nodes as labels.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, the graph has unknown nodes or parameters that break their
+        contract, or no time step is known. The message names the node and the remedy.
+    """
+    stored: Mapping[str, Any]
+    if isinstance(source, (str, Path)):
+        stored, label, where = read_file(source), Path(source).stem, f"{source}: "
+    else:
+        stored, label, where = _stored(source), "nir", ""
+    try:
+        steps = _discretisation(stored, dt, method, reset)
+        return Builder(flat_graph(stored, steps.dt), steps, label).network
+    except ModelError as e:
+        raise ModelError(f"{where}{e}") from e
+
+
+def metadata(path: str | Path) -> dict[str, Any]:
+    """What a ``.nir`` file says about itself: of Spikeloom's own, `dt`, `method` and `reset`."""
+    stored = read_file(path).get("metadata")
+    return dict(stored) if isinstance(stored, Mapping) else {}
+
+
+def _stored(graph: Any) -> Mapping[str, Any]:
+    to_dict = getattr(graph, "to_dict", None)
+    found = to_dict() if to_dict is not None else None
+    if not isinstance(found, Mapping) or found.get("type") != "NIRGraph":
+        raise ModelError(
+            f"{type(graph).__name__} is no NIR graph; give a .nir file or nir.NIRGraph"
+        )
+    return found
+
+
+def _discretisation(
+    stored: Mapping[str, Any], dt: Any, method: str | None, reset: str | None
+) -> Discretisation:
+    known = stored.get("metadata")
+    known = known if isinstance(known, Mapping) else {}
+    dt = known.get("dt") if dt is None else dt
+    if dt is None:
+        raise ModelError(
+            "NIR's equations are continuous and the file states no time step; give dt (--dt S): "
+            "the one that the network was trained with (snnTorch exports for 1e-4)"
+        )
+    try:
+        seconds = float(dt)
+    except (TypeError, ValueError) as e:
+        raise ModelError(f"the time step {dt!r} is no number; give dt in seconds") from e
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ModelError(f"the time step is {seconds:g}; give a positive number of seconds")
+    chosen = {
+        "method": (method or known.get("method") or EULER, METHODS),
+        "reset": (reset or known.get("reset") or "nir", RESETS),
+    }
+    for name, (value, allowed) in chosen.items():
+        if value not in allowed:
+            raise ModelError(f"{name} {value!r} is unknown; choose {', '.join(allowed)}")
+    return Discretisation(seconds, str(chosen["method"][0]), str(chosen["reset"][0]))
+
+
+class Builder:
+    """Makes the network of a flattened graph.
+
+    Attributes
+    ----------
+    network : nengo.Network
+    """
+
+    def __init__(self, graph: FlatGraph, steps: Discretisation, label: str) -> None:
+        self.graph = graph
+        self.steps = steps
+        self._outputs: dict[str, Any] = {}
+        self._inputs: dict[str, list[tuple[Any, np.ndarray | None]]] = {}
+        self.network = nengo.Network(label=label, seed=0)
+        with self.network:
+            for item in graph.items.values():
+                self._make(item)
+            for item in graph.items.values():
+                self._connect(item)
+
+    # -- objects -----------------------------------------------------------------------------
+
+    def _make(self, item: Item) -> None:
+        size = math.prod(item.target)
+        if item.kind == "Input":
+            self._outputs[item.name] = nengo.Node(Recording(np.zeros((0, size))), label=item.name)
+        elif item.kind in NEURONS:
+            self._make_neurons(item, size)
+        elif item.kind == "Delay":
+            self._make_delay(item, size)
+        elif item.kind in LAYERS and self._merged_into(item) is None:
+            self._outputs[item.name] = nengo.Node(size_in=size, label=item.name)
+
+    def _make_neurons(self, item: Item, size: int) -> None:
+        before: Any = None
+        found = stages(item, size, self.steps)
+        for number, stage in enumerate(found, 1):
+            name = item.name + (f".{number}" if len(found) > 1 else "")
+            single = len(stage.populations) == 1
+            joint = None if single else nengo.Node(size_in=size, label=name)
+            entries: list[tuple[Any, np.ndarray | None]] = []
+            for i, population in enumerate(stage.populations):
+                members = population.members
+                ensemble = nengo.Ensemble(
+                    len(members),
+                    1,
+                    neuron_type=population.neuron_type,
+                    gain=population.gain,
+                    bias=population.bias,
+                    encoders=np.ones((len(members), 1)),
+                    eval_points=np.zeros((1, 1)),
+                    label=name if single else f"{name}[{i}]",
+                )
+                entries.append((ensemble.neurons, None if single else members))
+                if joint is not None:
+                    nengo.Connection(ensemble.neurons, joint[members], synapse=None)
+            if before is None:
+                self._inputs[item.name] = entries
+            else:
+                self._into(before, entries, None)
+            before = entries[0][0] if joint is None else joint
+        self._outputs[item.name] = before
+
+    def _make_delay(self, item: Item, size: int) -> None:
+        """A chain of delays of one step each; an element leaves it where its delay ends."""
+        counts = delay_steps(item, size, self.steps.dt)
+        end = nengo.Node(size_in=size, label=item.name)
+        at, held = nengo.Node(size_in=size, label=f"{item.name}.0"), np.arange(size)
+        self._inputs[item.name] = [(at, None)]
+        for passed in range(int(counts.max(initial=0)) + 1):
+            leaving = counts[held] == passed
+            if leaving.any():
+                where = np.flatnonzero(leaving)
+                nengo.Connection(at[where], end[held[where]], synapse=None)
+            if leaving.all():
+                break
+            stay = np.flatnonzero(~leaving)
+            following = nengo.Node(size_in=len(stay), label=f"{item.name}.{passed + 1}")
+            nengo.Connection(at[stay], following, synapse=0)
+            at, held = following, held[stay]
+        self._outputs[item.name] = end
+
+    # -- connections -------------------------------------------------------------------------
+
+    def _connect(self, item: Item) -> None:
+        if item.kind in NEURONS or item.kind == "Delay":
+            for name in self.graph.sources(item.name):
+                if not self._is_merged(name):
+                    for pre, late in self._values(name, (name, item.name) in self.graph.late):
+                        self._into(pre, self._inputs[item.name], None, late)
+        elif item.kind == "Output":
+            self._connect_output(item)
+        elif item.kind in LAYERS:
+            self._connect_layer(item)
+
+    def _connect_output(self, item: Item) -> None:
+        found = self._sources(item)
+        if len(found) == 1 and not found[0][1]:
+            nengo.Probe(found[0][0], label=item.name)
+            return
+        total = nengo.Node(size_in=math.prod(item.target), label=item.name)
+        for pre, late in found:
+            nengo.Connection(pre, total, synapse=0 if late else None)
+        nengo.Probe(total, label=item.name)
+
+    def _connect_layer(self, item: Item) -> None:
+        done = layer(item)
+        merged = self._merged_into(item)
+        if merged is None:
+            late_out = False
+            posts: list[tuple[Any, np.ndarray | None]] = [(self._outputs[item.name], None)]
+        else:
+            target, late_out = merged
+            posts = self._inputs[target]
+        found = self._sources(item)
+        if len(found) != 1 or (found[0][1] and late_out) or done.padded is not None:
+            size, places = done.padded or (math.prod(item.source), slice(None))
+            joint = nengo.Node(size_in=size, label=f"{item.name}.input")
+            for pre, late in found:
+                nengo.Connection(pre, joint[places], synapse=0 if late else None)
+            found = [(joint, False)]
+        for pre, late in found:
+            self._into(pre, posts, done.transform, late or late_out)
+        if done.bias is None:
+            return
+        if merged is None:
+            constant = nengo.Node(done.bias, label=f"{item.name}.bias")
+            nengo.Connection(constant, self._outputs[item.name], synapse=None)
+        else:
+            ensemble = posts[0][0].ensemble
+            ensemble.bias = ensemble.bias + ensemble.gain * done.bias
+
+    def _into(
+        self,
+        pre: Any,
+        posts: list[tuple[Any, np.ndarray | None]],
+        transform: Any,
+        late: bool = False,
+    ) -> None:
+        """Connect to all of `posts`, each of which may take some of the values."""
+        synapse = 0 if late else None
+        for post, members in posts:
+            source = pre if members is None else pre[members]
+            if transform is None:
+                nengo.Connection(source, post, synapse=synapse)
+            else:
+                nengo.Connection(source, post, transform=transform, synapse=synapse)
+
+    # -- what leads where --------------------------------------------------------------------
+
+    def _sources(self, item: Item) -> list[Source]:
+        """The objects whose values enter a node, past nodes that hand on what they get."""
+        return [
+            found
+            for name in self.graph.sources(item.name)
+            for found in self._values(name, (name, item.name) in self.graph.late)
+        ]
+
+    def _values(self, name: str, late: bool) -> list[Source]:
+        """The objects whose values leave a node."""
+        item = self.graph.items[name]
+        if item.kind not in ALIASES:
+            return [(self._outputs[name], late)]
+        found = []
+        for pre, before in self._sources(item):
+            if before and late:
+                node = nengo.Node(size_in=math.prod(item.target), label=f"{name}.late")
+                nengo.Connection(pre, node, synapse=0)
+                pre, before = node, False
+            found.append((pre, before or late))
+        return found
+
+    def _is_merged(self, name: str) -> bool:
+        item = self.graph.items[name]
+        return item.kind in LAYERS and self._merged_into(item) is not None
+
+    def _merged_into(self, item: Item) -> tuple[str, bool] | None:
+        """The neurons that a layer's values go to, if to nothing else; and whether a step later."""
+        targets = self.graph.targets(item.name)
+        if len(targets) != 1:
+            return None
+        target = self.graph.items[targets[0]]
+        if target.kind not in NEURONS or len(self._entries(target)) != 1:
+            return None
+        return target.name, (item.name, target.name) in self.graph.late
+
+    def _entries(self, item: Item) -> list[Any]:
+        size = math.prod(item.target)
+        return stages(item, size, self.steps)[0].populations
+
+
+def delay_steps(item: Item, size: int, dt: float) -> np.ndarray:
+    """(size,) int64: a delay in steps; raises `ModelError` if it is no whole number."""
+    delay = np.broadcast_to(item.array("delay").ravel(), (size,))
+    counts = np.rint(delay / dt)
+    if (delay < 0).any():
+        raise item.error(f"delay {delay.min():g} s; a delay must not be negative")
+    wrong = np.abs(delay / dt - counts) > 1e-4 * np.maximum(counts, 1)
+    if wrong.any():
+        raise item.error(
+            f"delay {delay[np.argmax(wrong)]:g} s is no whole number of time steps of {dt:g} s; "
+            "choose a dt that divides it"
+        )
+    return counts.astype(np.int64)
