@@ -481,6 +481,15 @@ def from_hardware(program: Program, elements: np.ndarray) -> np.ndarray:
     return content
 
 
+def constant_memories(program: Program) -> tuple[str, ...]:
+    """The memories of an `image` whose content stays: a reset has no need to write them again.
+
+    Learned weights are the exception.
+    """
+    stencil = ("stencil",) if len(program.stencil) else ()
+    return ("weight", "instruction", *stencil, *program.tables)
+
+
 def image(program: Program, shape: Shape) -> tuple[dict[str, np.ndarray], list[int]]:
     """What has to stand in each memory before the first step, and the phases' start addresses.
 

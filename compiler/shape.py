@@ -99,8 +99,7 @@ class Shape:
         kernels = tuple(program.kernels[name] for name in sorted(program.kernels))
         need = needs(program)
         for name, least in (at_least or {}).items():
-            wanted = program.rules if name in LEARNING else need[name] or name not in OPTIONAL
-            if wanted:
+            if program.rules or name not in LEARNING:
                 need[name] = max(need[name], least)
         return cls(
             program.machine,

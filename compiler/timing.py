@@ -81,8 +81,9 @@ ADDRESS_STEPS = 2
 CNV_EXTENSION_WORDS = 1
 """Instruction words that follow the first one of a ``CNV``."""
 
-CNV_POSITION_STEPS = 3
-"""Operations from a source element to its stencil's address: choice, shift, addition."""
+CNV_POSITION_STEPS = 4
+"""Operations from a source element to its stencil's address: choice, two halves of a shift,
+addition."""
 
 CNV_ADDRESS_STEPS = 2
 """Operations from a stencil's entry to the addresses that it means."""

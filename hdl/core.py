@@ -13,6 +13,7 @@ from ..compiler.kernels.pipeline import memory_latency
 from ..compiler.shape import Shape
 from .arithmetic import delay
 from .capture import Captures
+from .convolver import Convolver
 from .host import HOST_SIGNALS, HostBus, memory_table, pass_on, selected
 from .issue import Token
 from .lanes import Lanes
@@ -92,6 +93,7 @@ class Core(wiring.Component):
         self.lanes = Lanes(shape)
         self.mapper = Mapper(shape)
         self.updater = Updater(shape) if shape.rules else None
+        self.convolver = Convolver(shape) if shape.stencil_words else None
         super().__init__(core_ports(shape))
 
     def elaborate(self, platform: object) -> Module:
@@ -128,15 +130,14 @@ class Core(wiring.Component):
             latency=memory_latency(self.shape.machine),
         )
         if self.updater is None:
-            connect(m, sequencer.token, operands.token, lanes.token)
+            self._issue(m, host, sequencer.token)
         else:
             self._learning(m, host, self.updater)
         connect(m, sequencer.map, mapper.fields)
         m.d.comb += [
             operands.list.eq(sequencer.list),
             sequencer.count.eq(operands.count),
-            lanes.x.eq(operands.x),
-            lanes.index.eq(operands.index),
+            *self._operands(),
             lanes.map_reads.eq(mapper.reads),
             lanes.map_address.eq(mapper.address),
             mapper.word.eq(lanes.word),
@@ -158,6 +159,47 @@ class Core(wiring.Component):
         self._read_back(m)
         return m
 
+    def _issue(self, m: Module, host: wiring.PureInterface, token: wiring.PureInterface) -> None:
+        """Rows for operands and lanes, which a convolution has of its own."""
+        sequencer, operands, lanes, convolver = (
+            self.sequencer, self.operands, self.lanes, self.convolver,
+        )  # fmt: skip
+        if convolver is None:
+            connect(m, token, operands.token, lanes.token)
+            return
+        m.submodules.convolver = convolver
+        m.d.comb += pass_on(host, convolver.host)
+        connect(m, sequencer.convolution, convolver.fields)
+        reads = {"source": convolver.source, "event": convolver.event, "zero": Const(0, 1)}
+        for name in Token(Encoding(self.shape)).members:
+            issued, active = getattr(token, name), convolver.active
+            read = Mux(active, reads[name], issued) if name in reads else issued
+            row = Mux(active, getattr(convolver.token, name), issued)
+            m.d.comb += [
+                getattr(operands.token, name).eq(read),
+                getattr(lanes.token, name).eq(row),
+            ]
+        m.d.comb += [
+            convolver.count.eq(operands.count),
+            convolver.go.eq(sequencer.convolution_go),
+            convolver.load.eq(sequencer.convolution_load),
+            convolver.load_word.eq(sequencer.load_word),
+            convolver.x.eq(operands.x),
+            convolver.index.eq(operands.index),
+            sequencer.convolution_nothing.eq(convolver.nothing),
+            sequencer.convolution_end.eq(convolver.end),
+        ]
+
+    def _operands(self) -> list[Any]:
+        """What the lanes multiply with, and what is added to the weights' address."""
+        operands, lanes, convolver = self.operands, self.lanes, self.convolver
+        if convolver is None:
+            return [lanes.x.eq(operands.x), lanes.index.eq(operands.index)]
+        return [
+            lanes.x.eq(Mux(convolver.active, convolver.late_x, operands.x)),
+            lanes.index.eq(Mux(convolver.active, 0, operands.index)),
+        ]
+
     def _learning(self, m: Module, host: wiring.PureInterface, updater: Updater) -> None:
         """The updater, the post memories, and the switch that turns learning on and off."""
         shape = self.shape
@@ -176,7 +218,7 @@ class Core(wiring.Component):
             issued = getattr(sequencer.token, name)
             wanted = Mux(updater.active, updates[name], issued) if name in updates else issued
             m.d.comb += getattr(token, name).eq(wanted)
-        connect(m, token, operands.token, lanes.token)
+        self._issue(m, host, token)
         connect(m, sequencer.update, updater.fields)
         connect(m, updater.write_weight, lanes.write_weight)
         m.d.comb += [
@@ -249,6 +291,8 @@ class Core(wiring.Component):
             "instruction": self.sequencer.fetch_word,
             **self.mapper.memory_q,
         }
+        if self.convolver is not None:
+            sources["stencil"] = self.convolver.stencil_q
         wide: dict[str, Value] = {}
         if self.updater is not None:
             sources |= {**self.updater.memory_q, "control": self.learning}

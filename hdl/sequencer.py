@@ -12,9 +12,14 @@ from amaranth import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..compiler.encoding import ALWAYS, END, EVT, MAP, UPD, Encoding, bits_for
+from ..compiler.encoding import ALWAYS, CNV, END, EVT, MAP, UPD, Encoding, bits_for
 from ..compiler.shape import Shape
-from ..compiler.timing import latencies, map_extension_words, update_extension_words
+from ..compiler.timing import (
+    CNV_EXTENSION_WORDS,
+    latencies,
+    map_extension_words,
+    update_extension_words,
+)
 from .arithmetic import register
 from .host import extension_words
 from .issue import Issuer, Token
@@ -23,6 +28,16 @@ MAP_FIELDS = ("source", "target", "state", "length", "kernel", "list")
 
 
 UPDATE_FIELDS = ("weights", "source", "rows", "words", "gate", "rule")
+
+
+CONVOLUTION_FIELDS = ("weights", "source", "rows", "target")
+
+
+class ConvolutionFields(wiring.Signature):
+    """The first word of a ``CNV``, field by field, valid while it runs."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__({n: Out(encoding.multiply[n].width) for n in CONVOLUTION_FIELDS})
 
 
 class UpdateFields(wiring.Signature):
@@ -69,6 +84,10 @@ class Sequencer(wiring.Component):
         The same of an ``UPD``, if the shape has rules. `update_go` does not come if it is skipped.
     learning : bool, in
         Run ``UPD``.
+    convolution, convolution_begin, convolution_load, convolution_go, convolution_end
+        The same of a ``CNV``, if the shape has a stencil.
+    convolution_nothing : bool, in
+        There is nothing to do: `convolution_go` does not come.
     map_captures : bool, out
         Of a ``MAP``: the last extension word is about captures; if the shape has post memories.
     """
@@ -86,9 +105,18 @@ class Sequencer(wiring.Component):
             }
         if shape.post_memories:
             learning["map_captures"] = Out(1)
+        convolution: dict[str, Any] = {}
+        if shape.stencil_words:
+            outputs = ("convolution_begin", "convolution_load", "convolution_go")
+            convolution = {
+                "convolution": Out(ConvolutionFields(e)),
+                **dict.fromkeys(outputs, Out(1)),
+                **dict.fromkeys(("convolution_end", "convolution_nothing"), In(1)),
+            }
         super().__init__(
             {
                 **learning,
+                **convolution,
                 "start": In(1),
                 "start_address": In(address),
                 "idle": Out(1, init=1),
@@ -152,6 +180,11 @@ class Sequencer(wiring.Component):
             update_active = self._update(m, following, handover & is_update, empty)
             waits, adds_up = waits | is_update, adds_up & ~is_update
             ready_too = ready_too & ~update_active
+        if self.shape.stencil_words:
+            is_convolution = opcode == CNV
+            convolves = self._convolution(m, following, handover & is_convolution)
+            waits, adds_up = waits | is_convolution, adds_up & ~is_convolution
+            ready_too = ready_too & ~convolves
         may_start = Mux(waits, drained, no_hazard) & ready_too
         m.d.comb += [
             handover.eq(~self.idle & ready & may_start),
@@ -192,6 +225,22 @@ class Sequencer(wiring.Component):
         m.d.comb += self.update_go.eq(self._loaded & active & self.learning & ~none)
         return active
 
+    def _convolution(self, m: Module, following: Signal, begin: Value) -> Signal:
+        """Hand a ``CNV`` over; returns whether one is at work."""
+        active = Signal(name="convolution_active")
+        loaded = self._convolution_loaded
+        m.d.comb += self.convolution_begin.eq(begin)
+        with m.If(begin):
+            m.d.sync += active.eq(1)
+            for name in CONVOLUTION_FIELDS:
+                f = self.encoding.multiply[name]
+                held = getattr(self.convolution, name)
+                m.d.sync += held.eq(following[f.start : f.start + f.width])
+        with m.Elif(self.convolution_end | (loaded & self.convolution_nothing)):
+            m.d.sync += active.eq(0)
+        m.d.comb += self.convolution_go.eq(loaded & ~self.convolution_nothing)
+        return active
+
     def _fetch(self, m: Module, following: Signal, handover: Value, multiply: Value) -> Value:
         """Program counter, extension words, and the age of what was fetched last.
 
@@ -218,6 +267,9 @@ class Sequencer(wiring.Component):
             rule = following[self.encoding.update["rule"].start :][: len(self.update.rule)]
             words = Mux(self.update_begin, update_counts[rule], words)
             begin = begin | self.update_begin
+        if self.shape.stencil_words:
+            words = Mux(self.convolution_begin, CNV_EXTENSION_WORDS, words)
+            begin = begin | self.convolution_begin
         to_advance = Signal(range(extension_words(self.shape) + 1))
         advance = to_advance != 0
         total = Signal.like(to_advance)
@@ -242,6 +294,13 @@ class Sequencer(wiring.Component):
             m.d.comb += self.update_load.eq(load & for_update)
             self._loaded = loaded & for_update
             load, loaded = load & ~for_update, loaded & ~for_update
+        if self.shape.stencil_words:
+            for_convolution = Signal()
+            with m.If(begin):
+                m.d.sync += for_convolution.eq(self.convolution_begin)
+            m.d.comb += self.convolution_load.eq(load & for_convolution)
+            self._convolution_loaded = loaded & for_convolution
+            load, loaded = load & ~for_convolution, loaded & ~for_convolution
         m.d.comb += [
             self.load.eq(load),
             self.load_index.eq(index),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.encoding import from_hardware, image, memories, to_hardware
+from ..compiler.encoding import constant_memories, from_hardware, image, memories, to_hardware
 from ..compiler.errors import LinkError, SpikeloomError
 from ..compiler.program import OutputPort, Program
 from ..compiler.protocol import LINK_FIELDS
@@ -162,7 +162,7 @@ class BoardEngine:
             for phase in program.phases
         ]
         before, begin = self.link.counts.copy(), time.perf_counter()
-        for name in ("weight", "instruction", *program.tables):
+        for name in constant_memories(program):
             self._put(name, 0, self._image[name])
         self.learning(True)
         self.reset()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.encoding import from_hardware, image, to_hardware
+from ...compiler.encoding import constant_memories, from_hardware, image, to_hardware
 from ...compiler.instructions import Instruction
 from ...compiler.program import OutputPort, Program
 from ...compiler.timing import most_events, phase_cycles
@@ -50,7 +50,7 @@ class RtlEngine:
         self.core = VerilatedCore(verilog, layout)
         self._image, self._starts = image(program, self.core.shape)
         self._limits = [self._limit(phase) for phase in program.phases]
-        for name in ("weight", "instruction", *program.tables):
+        for name in constant_memories(program):
             self.core.write(name, 0, self._image[name])
         self.learning(True)
         self.reset()
