@@ -317,6 +317,30 @@ def check_inputs(
     return given
 
 
+def check_batch_inputs(
+    program: Program, copies: int, steps: int, inputs: Mapping[str, Any]
+) -> list[tuple[InputPort, np.ndarray]]:
+    """Ports and their values for a run of many copies, in the order of their phases.
+
+    int64 (copies or 1, steps or 1, size); raises `InputError`.
+    """
+    if steps < 0:
+        raise InputError(f"cannot run {steps} steps: give zero or more")
+    lo, hi = signed_range(program.machine.value_bits)
+    given = []
+    for name, values in inputs.items():
+        port = input_port(program, name)
+        shape = np.shape(values)
+        allowed = ((1, copies), (1, steps), (port.size,))
+        if len(shape) != 3 or any(n not in some for n, some in zip(shape, allowed, strict=True)):
+            raise InputError(
+                f"input port {name!r}: shape {shape}; give ({copies} or 1, {steps} or 1,"
+                f" {port.size}), which is (copies, steps, size)"
+            )
+        given.append((port, _integers(f"input port {name!r}", values, shape, lo, hi)))
+    return sorted(given, key=lambda pair: pair[0].phase)
+
+
 def check_content(program: Program, name: str, content: Any) -> np.ndarray:
     """New content of memory `name` as int64; raises `InputError`.
 

@@ -19,7 +19,7 @@ static void rule_{number}(context_t *context, const instruction_t *in)
     const int32_t one = (int32_t)context->one;
     (void)parameters;
     (void)one;
-    weight_t *restrict weight = context->weight + in->weights;
+    weight_t *restrict weight = context->learned + in->weights;
     int32_t *restrict residual = context->residual + in->weights;
     const int64_t stride = in->target;
     int64_t limited = 0;

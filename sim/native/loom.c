@@ -27,17 +27,18 @@ static inline void combine_rows(accumulator_t *restrict acc, const weight_t *res
             combine_rows(acc, w, x + k, length, n, rows, 0);                                       \
     } while (0)
 
-/* acc += W x with the row index in the outer loop, four rows at a time; rows are long. */
-static void mac_rows(const context_t *context, const instruction_t *in)
+/* to = or += W x with the row index in the outer loop, four rows at a time; rows are long. */
+static void mac_rows(const context_t *context, const instruction_t *in, accumulator_t *to, int clear)
 {
     const int64_t length = in->length, rows = in->rows;
     const value_t *x = context->value + in->source;
+    const weight_t *weight = weights_of(context, in);
     for (int64_t base = 0; base < length; base += BLOCK) {
         const int64_t n = least(BLOCK, length - base);
-        accumulator_t *acc = context->accumulator + in->target + base;
+        accumulator_t *acc = to + base;
         for (int64_t k = 0; k < rows; k += 4) {
-            const weight_t *w = context->weight + in->weights + base + k * length;
-            const int set = in->clear && k == 0;
+            const weight_t *w = weight + base + k * length;
+            const int set = clear && k == 0;
             switch (rows - k) {
             case 1: COMBINE_ROWS(1); break;
             case 2: COMBINE_ROWS(2); break;
@@ -49,17 +50,43 @@ static void mac_rows(const context_t *context, const instruction_t *in)
 }
 
 /* The same for few, long columns: the weights lie transposed, one dot product per element. */
-static void mac_columns(const context_t *context, const instruction_t *in)
+static void mac_columns(const context_t *context, const instruction_t *in, accumulator_t *to,
+                        int clear)
 {
-    accumulator_t *acc = context->accumulator + in->target;
     const value_t *restrict x = context->value + in->source;
+    const weight_t *weight = weights_of(context, in);
     for (int64_t i = 0; i < in->length; i++) {
-        const weight_t *restrict w = context->weight + in->weights + i * in->rows;
-        int64_t sum = in->clear ? 0 : acc[i];
+        const weight_t *restrict w = weight + i * in->rows;
+        int64_t sum = clear ? 0 : to[i];
         for (int64_t k = 0; k < in->rows; k++)
             sum += (int64_t)w[k] * x[k];
-        acc[i] = sum;
+        to[i] = sum;
     }
+}
+
+static void mac(const context_t *context, const instruction_t *in, accumulator_t *to, int clear)
+{
+    if (in->opcode == MAC_ROWS)
+        mac_rows(context, in, to, clear);
+    else
+        mac_columns(context, in, to, clear);
+}
+
+/* What reads nothing but an input of the host, or constants, is summed again only after a change. */
+static void mac_held(const context_t *context, const instruction_t *in)
+{
+    accumulator_t *restrict acc = context->accumulator + in->target;
+    accumulator_t *restrict held = context->held + in->held;
+    const int64_t version = context->version[in->watched];
+    if (context->held_version[in->held_number] != version) {
+        mac(context, in, held, 1);
+        context->held_version[in->held_number] = version;
+    }
+    if (in->clear)
+        memcpy(acc, held, (size_t)in->length * sizeof(accumulator_t));
+    else
+        for (int64_t i = 0; i < in->length; i++)
+            acc[i] += held[i];
 }
 
 /* Event sums of a few elements, kept in registers: `length` is a constant at every call. */
@@ -68,10 +95,11 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
     accumulator_t *acc = context->accumulator + in->target;
     const int32_t *index = context->event_index + in->source;
     const value_t *payload = context->event_payload + in->source;
+    const weight_t *weight = weights_of(context, in);
     const int64_t events = context->count[in->list];
     int64_t sum[4] = {0, 0, 0, 0};
     for (int64_t e = 0; e < events; e++) {
-        const weight_t *w = context->weight + in->weights + (int64_t)index[e] * length;
+        const weight_t *w = weight + (int64_t)index[e] * length;
         for (int i = 0; i < length; i++)
             sum[i] += (int64_t)w[i] * payload[e];
     }
@@ -90,7 +118,7 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
         const int64_t events = context->count[in->list];                                           \
         for (int64_t base = 0; base < length; base += BLOCK) {                                     \
             const int64_t n = least(BLOCK, length - base);                                         \
-            const weight_t *weight = context->weight + in->weights + base;                         \
+            const weight_t *weight = weights_of(context, in) + base;                               \
             sum_t sum[BLOCK];                                                                      \
             memset(sum, 0, (size_t)n * sizeof(sum_t));                                             \
             int64_t e = 0;                                                                         \
@@ -159,7 +187,7 @@ static inline void cnv_element(const context_t *context, const instruction_t *in
     const int64_t *stencil = context->parameters + in->stencil;
     const int64_t position = k >> in->shift, channel = k - (position << in->shift);
     accumulator_t *acc = context->accumulator + in->target;
-    const weight_t *weight = context->weight + in->weights + channel * lanes;
+    const weight_t *weight = weights_of(context, in) + channel * lanes;
     const int64_t *entry = stencil + stencil[position], *end = stencil + stencil[position + 1];
     for (; entry < end; entry += 2)
         add_row(acc + entry[0], weight + entry[1], x, lanes);
@@ -207,8 +235,13 @@ static void capture(const context_t *context, const instruction_t *in)
 static void execute(context_t *context, const instruction_t *in)
 {
     switch ((opcode_t)in->opcode) {
-    case MAC_ROWS: mac_rows(context, in); break;
-    case MAC_COLUMNS: mac_columns(context, in); break;
+    case MAC_ROWS:
+    case MAC_COLUMNS:
+        if (in->watched >= 0)
+            mac_held(context, in);
+        else
+            mac(context, in, context->accumulator + in->target, (int)in->clear);
+        break;
     case EVT_WIDE:
     case EVT_NARROW: evt(context, in); break;
     case MAP:
@@ -253,14 +286,30 @@ static void read_port(const context_t *context, const port_t *port, int64_t *res
 
 void loom_read(const context_t *context, const port_t *port) { read_port(context, port, port->data); }
 
-/* Write an input port; returns 0, or 1 if a value is out of range, and then nothing was written. */
-int loom_write(const context_t *context, int64_t base, int64_t size, const int64_t *from)
+/* Let an input port hold these values, which are within range. */
+static void hold(const context_t *context, int64_t port, int64_t base, int64_t size,
+                 const int64_t *restrict from)
+{
+    value_t *restrict to = context->value + base;
+    int64_t differs = 0;
+    for (int64_t i = 0; i < size; i++)
+        differs |= from[i] ^ to[i];
+    if (!differs)
+        return;
+    for (int64_t i = 0; i < size; i++)
+        to[i] = (value_t)from[i];
+    context->version[port]++;
+}
+
+/* Write input port number `port`; returns 0, or 1 if a value is out of range, and then nothing was
+ * written. */
+int loom_write(const context_t *context, int64_t port, int64_t base, int64_t size,
+               const int64_t *from)
 {
     for (int64_t i = 0; i < size; i++)
         if (from[i] < VALUE_LO || from[i] > VALUE_HI)
             return 1;
-    for (int64_t i = 0; i < size; i++)
-        context->value[base + i] = (value_t)from[i];
+    hold(context, port, base, size, from);
     return 0;
 }
 
@@ -271,25 +320,29 @@ void loom_execute(context_t *context, const instruction_t *instructions, int64_t
         execute(context, instructions + i);
 }
 
-/* Run the steps first..last-1: phase p ends before instruction phase_end[p]; `inputs` are sorted by phase. */
-void loom_run(context_t *context, const instruction_t *instructions, const int64_t *phase_end,
-              int64_t phases, int64_t first, int64_t last, const port_t *inputs, int64_t input_count,
-              const port_t *outputs, int64_t output_count)
+/* Run the steps first..last-1 of copies begin..end-1, one copy after the other: phase p ends before
+ * instruction phase_end[p]; `inputs` are sorted by phase. */
+void loom_run(context_t *contexts, int64_t begin, int64_t end, const instruction_t *instructions,
+              const int64_t *phase_end, int64_t phases, int64_t first, int64_t last,
+              const port_t *inputs, int64_t input_count, const port_t *outputs,
+              int64_t output_count)
 {
-    for (int64_t step = first; step < last; step++) {
-        const port_t *input = inputs;
-        int64_t begin = 0;
-        for (int64_t phase = 0; phase < phases; phase++) {
-            for (; input < inputs + input_count && input->phase == phase; input++) {
-                const int64_t *restrict from = input->data + step * input->size;
-                value_t *restrict to = context->value + input->base;
-                for (int64_t i = 0; i < input->size; i++)
-                    to[i] = (value_t)from[i];
+    for (int64_t copy = begin; copy < end; copy++) {
+        context_t *context = contexts + copy;
+        for (int64_t step = first; step < last; step++) {
+            const port_t *input = inputs;
+            int64_t start = 0;
+            for (int64_t phase = 0; phase < phases; phase++) {
+                for (; input < inputs + input_count && input->phase == phase; input++)
+                    if (input->step_stride || step == first)
+                        hold(context, input->slot, input->base, input->size,
+                             input->data + copy * input->copy_stride + step * input->step_stride);
+                loom_execute(context, instructions, start, phase_end[phase]);
+                start = phase_end[phase];
             }
-            loom_execute(context, instructions, begin, phase_end[phase]);
-            begin = phase_end[phase];
+            for (const port_t *port = outputs; port < outputs + output_count; port++)
+                read_port(context, port,
+                          port->data + copy * port->copy_stride + step * port->step_stride);
         }
-        for (const port_t *port = outputs; port < outputs + output_count; port++)
-            read_port(context, port, port->data + step * port->size);
     }
 }

@@ -36,13 +36,17 @@ typedef struct {
     value_t *event_payload;
     int64_t *count;
     int64_t *saturations;      /* per population */
-    weight_t *weight;          /* rows without padding; the learned ones come first */
+    const weight_t *weight;    /* of all copies of a model; rows without padding */
+    weight_t *learned;         /* those that rules change */
     int32_t *residual;         /* of the learned weights, at the same places */
     state_t *synapse;          /* states of synapses: slot s from synapse + s * synapse_stride */
     value_t *post;             /* post memory m: element j of word b at m * post_stride + b * lanes + j */
     const int64_t *parameters; /* of all MAPs, in the order that each kernel expects */
     const int32_t *table_32;   /* entries of the tables whose range fits, and of the others */
     const int64_t *table_64;
+    accumulator_t *held;       /* sums of inputs that have not changed since, see `mac_held` */
+    int64_t *held_version;     /* of each such sum: the version of the input that it was made of */
+    int64_t *version;          /* of each input port, and of the constants: counts their changes */
     int64_t state_stride;
     int64_t synapse_stride;
     int64_t post_stride;
@@ -80,11 +84,16 @@ typedef struct {
     int64_t skip; /* UPD: number of the pre variable of rows that are left out, or -1 */
     int64_t shift;   /* CNV: bits of a source element's number that tell its channel */
     int64_t stencil; /* CNV: place in `parameters`, see `cnv` */
+    int64_t learned; /* 1 if its weights are learned ones */
+    int64_t watched; /* MAC: number of the port that is all it reads, or -1 */
+    int64_t held;    /* MAC of such a port: place of its sums in `held` */
+    int64_t held_number; /* and which one it is */
 } instruction_t;
 
 typedef enum { PORT_ACCUMULATOR, PORT_VALUE, PORT_STATE, PORT_EVENT } port_memory_t;
 
-/* An input or output port, and the host's array of one row per step. */
+/* An input or output port, and the host's array: a row for each step, and such rows for each copy.
+ * An input of one row for all steps (step_stride 0) is written once. */
 typedef struct {
     int64_t memory;
     int64_t phase;
@@ -93,6 +102,8 @@ typedef struct {
     int64_t size;
     int64_t slot;
     int64_t shift; /* of an event list: fraction bits of its payloads */
+    int64_t step_stride;
+    int64_t copy_stride;
     int64_t *data;
 } port_t;
 
@@ -100,6 +111,11 @@ typedef void kernel_function(context_t *context, const instruction_t *instructio
 typedef kernel_function rule_function;
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static inline const weight_t *weights_of(const context_t *context, const instruction_t *in)
+{
+    return (in->learned ? context->learned : context->weight) + in->weights;
+}
 
 /* a * 2**-shift limited to lo..hi, for the whole vector; returns how often it limited. */
 #define DEFINE_FIT(name, from_t, to_t)                                                             \

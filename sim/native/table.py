@@ -25,7 +25,7 @@ MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV = range(7)
 FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift "
     "input_fits output_shift state parameters population payload_shift "
-    "captures capture_count gate skip shift stencil"
+    "captures capture_count gate skip shift stencil learned watched held held_number"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -40,6 +40,9 @@ SHORT_ROW = 12
 
 FEW_COLUMNS = 4
 """Rows of events up to this long are summed in registers (`evt` in loom.c)."""
+
+HELD_ROWS = 8
+"""A product with fewer rows is no cheaper when its sums are kept."""
 
 VECTOR = 16
 """Elements of the widest vectors."""
@@ -70,9 +73,13 @@ class Table:
     table_32, table_64 : int32, int64 ndarray
     populations : list of str
         The saturation counters' names: populations, then projections.
-    learned : dict of projection name -> (first place in `weight`, elements from row to row)
+    learned : dict of projection name -> (first place, elements from row to row)
+        Where its learned weights lie in a memory of their own.
     learned_size : int
-        Elements of `weight` that are learned: the first ones.
+        Elements of that memory.
+    held_size, held_sums : int
+        Elements of all sums that are kept while what they read does not change, and how many such
+        sums there are.
     """
 
     records: np.ndarray
@@ -84,6 +91,8 @@ class Table:
     populations: list[str]
     learned: dict[str, tuple[int, int]]
     learned_size: int
+    held_size: int
+    held_sums: int
 
 
 class _Packer:
@@ -194,15 +203,14 @@ class Builder:
         self.sums = largest_sums(program)
         self.learned: dict[str, tuple[int, int]] = {}
         self.learned_at: dict[int, tuple[int, int]] = {}
+        self.learned_size = self.held_size = self.held_sums = 0
         for name, p in program.projections.items():
-            padded = program.weight[p.weights : p.weights + p.rows * p.words].reshape(p.rows, -1)
             few = p.length <= FEW_COLUMNS and any(
                 isinstance(i, Evt) and i.weights == p.weights for i in program.instructions
             )
             stride = p.length if few else self._vector_length(p)
-            place = self.weight.add((name,), padded[:, :stride])
-            self.learned[name] = self.learned_at[p.weights] = place, stride
-        self.learned_size = self.weight.size
+            self.learned[name] = self.learned_at[p.weights] = self.learned_size, stride
+            self.learned_size += p.rows * stride
 
     def build(self) -> Table:
         """The whole table."""
@@ -230,6 +238,8 @@ class Builder:
             populations=self.populations,
             learned=self.learned,
             learned_size=self.learned_size,
+            held_size=self.held_size,
+            held_sums=self.held_sums,
         )
 
     def _product(self, record: np.ndarray, i: Mac | Evt) -> None:
@@ -249,15 +259,35 @@ class Builder:
             record["payload_shift"] = self.payload_shift(i.list)
         record["clear"] = i.clear
         key = (i.weights, i.rows, i.words, length, columns)
+        record["watched"] = -1
         if learned is not None:
+            record["learned"] = 1
             record["weights"] = learned[0]
         else:
             record["weights"] = self.weight.add(key, rows.T if columns else rows)
+            if isinstance(i, Mac):
+                self._hold(record, i, length)
         record["source"] = i.source
         record["rows"] = i.rows
         record["target"] = i.target * self.lanes
         record["length"] = length
         record["padding"] = i.words * self.lanes - length
+
+    def _hold(self, record: np.ndarray, i: Mac, length: int) -> None:
+        """Keep the sums of a product that reads one input port, or constants, and nothing else."""
+        end = i.source + i.rows
+        made = [m for m in self.program.instructions if isinstance(m, Map) and m.list < 0]
+        if any(m.target < end and i.source < m.target + m.length for m in made):
+            return
+        ports = list(self.program.inputs.values())
+        read = [k for k, p in enumerate(ports) if p.base < end and i.source < p.base + p.size]
+        if len(read) > 1 or (read and i.rows < HELD_ROWS):
+            return
+        record["watched"] = read[0] if read else len(ports)
+        record["held"] = self.held_size
+        record["held_number"] = self.held_sums
+        self.held_size += -(-length // VECTOR) * VECTOR
+        self.held_sums += 1
 
     def _convolution(self, record: np.ndarray, i: Cnv) -> None:
         kernel = self.program.weight[i.weights : i.weights + i.kernel]

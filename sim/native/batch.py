@@ -1,0 +1,181 @@
+"""Many copies of a Program at once on the native engine.
+
+Copies share the Program's instructions, parameters, tables and fixed weights; each has its own
+inputs, states and learned weights, and gives the same integers as an engine of its own would. Each
+core works on other copies, one copy after the other: a copy's memories then stay in its caches.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ...compiler.errors import InputError
+from ...compiler.program import InputPort, Program
+from ..check import (
+    check_batch_inputs,
+    check_content,
+    check_memory,
+    check_program,
+    output_port,
+)
+from .engine import compiled_library
+from .library import Port, input_record, load, output_record
+from .memories import Memories
+from .table import Builder
+
+PART = 4096
+"""Steps that are done in one call, so that an interrupt is heeded."""
+
+CALLS = 8
+"""Calls that each thread makes for a part, so that none is left with all the work at the end."""
+
+
+class NativeBatch:
+    """Copies of one Program that run side by side.
+
+    Parameters
+    ----------
+    program : Program
+        Raises `ProgramError` if it is malformed, `ToolError` without a C compiler.
+    copies : int
+    threads : int or None
+        At most so many at a time; None for the processor's cores.
+
+    Attributes
+    ----------
+    copies : int
+    """
+
+    def __init__(self, program: Program, copies: int, threads: int | None = None) -> None:
+        if copies < 1:
+            raise InputError(f"a batch of {copies} copies; give 1 or more")
+        check_program(program)
+        self.program = program
+        self.copies = copies
+        self.threads = min(copies, threads or len(os.sched_getaffinity(0)))
+        self._c = load(compiled_library(program))
+        self._builder = Builder(program)
+        self._table = self._builder.build()
+        self._memories = Memories(program, self._builder, self._table, copies)
+        self.reset()
+
+    def reset(self) -> None:
+        """Put all copies back to the Program's initial content."""
+        self._memories.reset()
+        self._unchecked: set[int] = set()
+
+    def run(
+        self,
+        steps: int,
+        inputs: Mapping[str, np.ndarray],
+        record: Sequence[str],
+        progress: Callable[[int], None] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Run `steps` whole steps of every copy.
+
+        Parameters
+        ----------
+        steps : int
+        inputs : mapping of port name -> int64 (copies or 1, steps or 1, size)
+            What all copies share has 1 in the place of `copies`, what is held during all steps has
+            1 in the place of `steps`. Ports not named keep their value.
+        record : sequence of output port names
+        progress : callable, optional
+            Called now and then with the number of steps done, all copies together.
+
+        Returns
+        -------
+        dict of name -> int64 (copies, steps, size)
+
+        Raises
+        ------
+        InputError
+            If a port is unknown, or values have the wrong shape or lie out of range.
+        """
+        for copy in sorted(self._unchecked):
+            self._memories.check_weights(copy)
+            self._unchecked.discard(copy)
+        given = check_batch_inputs(self.program, self.copies, steps, inputs)
+        sources = (Port * len(given))(*(self._source(*pair) for pair in given))
+        outputs = {
+            name: np.empty((self.copies, steps, output_port(self.program, name).size), np.int64)
+            for name in record
+        }
+        sinks = (Port * len(outputs))(*(self._sink(*item) for item in outputs.items()))
+        chunk = max(1, -(-self.copies // (self.threads * CALLS)))
+        table = self._table
+
+        def work(call: tuple[int, int, int, int]) -> int:
+            begin, end, first, last = call
+            self._c.loom_run(
+                self._memories.address,
+                begin,
+                end,
+                table.records.ctypes.data,
+                table.phase_end.ctypes.data,
+                len(table.phase_end),
+                first,
+                last,
+                ctypes.addressof(sources),
+                len(sources),
+                ctypes.addressof(sinks),
+                len(sinks),
+            )
+            return (end - begin) * (last - first)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            for first in range(0, steps, PART):
+                last = min(first + PART, steps)
+                begins = range(0, self.copies, chunk)
+                calls = [(b, min(b + chunk, self.copies), first, last) for b in begins]
+                for done in pool.map(work, calls):
+                    if progress:
+                        progress(done)
+        return outputs
+
+    def memory(self, name: str, copy: int) -> np.ndarray:
+        """A memory of one copy; see `spikeloom.sim.engine.Engine.memory`."""
+        check_memory(name)
+        return self._memories.read(name, self._number(copy))
+
+    def load_memory(self, name: str, copy: int, content: np.ndarray) -> None:
+        """Overwrite a memory of one copy; see `spikeloom.sim.engine.Engine.load_memory`."""
+        self._memories.load(name, self._number(copy), check_content(self.program, name, content))
+        if name in ("weight", "residual"):
+            self._unchecked.add(copy)
+
+    def learning(self, on: bool) -> None:
+        """Run the ``UPD`` instructions of all copies from now on, or skip them."""
+        for context in self._memories.contexts:
+            context.learning = int(on)
+
+    def saturations(self, copy: int) -> dict[str, int]:
+        """Times that something of one copy was limited since `reset`, per population."""
+        counts = self._memories.saturations[self._number(copy)].tolist()
+        pairs = zip(self._table.populations, counts, strict=True)
+        return {name: count for name, count in pairs if count}
+
+    def _number(self, copy: int) -> int:
+        if not 0 <= copy < self.copies:
+            raise InputError(f"there is no copy {copy}: the batch has {self.copies}")
+        return copy
+
+    def _source(self, port: InputPort, values: np.ndarray) -> Port:
+        copies, steps, size = values.shape
+        return input_record(
+            self.program,
+            port.name,
+            values.ctypes.data,
+            size if steps > 1 else 0,
+            steps * size if copies > 1 else 0,
+        )
+
+    def _sink(self, name: str, data: np.ndarray) -> Port:
+        port = output_port(self.program, name)
+        shift = self._builder.payload_shift(port.slot) if port.memory == "event" else 0
+        return output_record(self.program, port, shift, data.ctypes.data, data.shape[1])
