@@ -172,7 +172,7 @@ class _Freezer:
             base = getattr(neuron_type, "base_type", None)
             if base is not None:
                 changes["base_type"] = with_states(base)
-            return _changed(neuron_type, changes)
+            return changed(neuron_type, changes)
 
         return with_states(ens.neuron_type)
 
@@ -276,10 +276,10 @@ def with_weights(transform: transforms.Transform, weights: Any) -> transforms.Tr
             return transforms.Sparse(transform.shape, indices=indices, init=weights.astype(float))
         matrix = sparse_matrix(weights)
         return transforms.Sparse(transform.shape, indices=matrix.indices, init=matrix.data)
-    return _changed(transform, {"init": np.array(weights, dtype=float)})
+    return changed(transform, {"init": np.array(weights, dtype=float)})
 
 
-def _changed(frozen: Any, changes: dict[str, Any]) -> Any:
+def changed(frozen: Any, changes: dict[str, Any]) -> Any:
     """A neuron type or transform like another, with some of its arguments changed."""
     names = [
         name
