@@ -64,7 +64,7 @@ class Events:
         value = table[:, 2] if table.shape[1] == 3 else np.ones(len(table))
         return cls(table[:, 0], table[:, 1].astype(np.int64), value)
 
-    def check(self, size: int, what: str = "events") -> None:
+    def check(self, size: float, what: str = "events") -> None:
         """Raise `InputError` if an address is not below `size`."""
         if len(self.address) and self.address.max() >= size:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Networks out of Python files: ``MODEL.py`` or ``MODEL.py:NAME``."""
+"""Networks out of files: ``MODEL.py``, ``MODEL.py:NAME``, ``MODEL.nir``, ``MODEL.nir:CHOICES``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from typing import Any
 from ..compiler.errors import ModelError
 
 DEFAULT_NAME = "model"
+DEFAULT_DT = 0.001
+NIR_CHOICES = ("dt", "method", "reset")
 
 
-def load_network(reference: str) -> tuple[Any, str]:
-    """Run the file and pick its network.
+def load_network(reference: str, dt: float | None = None) -> tuple[Any, str]:
+    """Run the file and pick its network, or import it.
 
     Parameters
     ----------
     reference : str
-        ``FILE.py`` (its variable `model`, or its only network) or ``FILE.py:NAME``.
+        ``FILE.py`` (its variable `model`, or its only network) or ``FILE.py:NAME``; ``FILE.nir`` or
+        ``FILE.nir:reset=...,method=...`` (`import_nir` tells what there is to choose).
+    dt : float, optional
+        The time step in seconds, for a file that does not state its own.
 
     Returns
     -------
@@ -32,6 +37,8 @@ def load_network(reference: str) -> tuple[Any, str]:
     ModelError
         If there is no such file, running it fails, or it has no such network.
     """
+    if is_nir(reference):
+        return _load_nir(reference, dt)
     path, _, name = reference.partition(":") if ".py:" in reference else (reference, "", "")
     file = Path(path)
     if not file.is_file():
@@ -54,6 +61,50 @@ def load_network(reference: str) -> tuple[Any, str]:
         raise ModelError(f"{path}: has several networks ({known}); choose one with {path}:NAME")
     network = networks[name or (DEFAULT_NAME if DEFAULT_NAME in networks else min(networks))]
     return network, network.label or file.stem
+
+
+def time_step(reference: str, dt: float | None) -> float:
+    """The time step to run a file's network with, in seconds.
+
+    It is `dt` if that is given, else what a ``.nir`` file says, or `DEFAULT_DT` for other files.
+
+    Raises
+    ------
+    ModelError
+        If a ``.nir`` file does not say it.
+    """
+    if dt is not None or not is_nir(reference):
+        return DEFAULT_DT if dt is None else dt
+    path, choices = _nir_choices(reference)
+    from ..compiler.frontends.trained.nir import time_step as of_file
+
+    return of_file(path, choices.get("dt"))
+
+
+def is_nir(reference: str) -> bool:
+    """Whether a reference is to a ``.nir`` file."""
+    return reference.endswith(".nir") or ".nir:" in reference
+
+
+def _nir_choices(reference: str) -> tuple[str, dict[str, str]]:
+    path, _, text = reference.rpartition(".nir:") if ".nir:" in reference else (reference, "", "")
+    choices = dict(part.partition("=")[::2] for part in text.split(",") if text)
+    for name, value in choices.items():
+        if name not in NIR_CHOICES or not value:
+            raise ModelError(
+                f"{reference}: {name!r} is not understood; choose by {', '.join(NIR_CHOICES)}, as "
+                f"in {path}.nir:reset=subtract"
+            )
+    return (f"{path}.nir" if text else path.removesuffix(":")), choices
+
+
+def _load_nir(reference: str, dt: float | None) -> tuple[Any, str]:
+    from ..compiler.frontends.trained.nir import import_nir
+
+    path, choices = _nir_choices(reference)
+    stated: Any = choices.get("dt") if dt is None else dt
+    network = import_nir(path, stated, choices.get("method"), choices.get("reset"))
+    return network, network.label
 
 
 def blame(reference: str, error: Exception) -> ModelError | None:

@@ -14,13 +14,16 @@ from ...boards import BOARDS
 from ...compiler.compile import PASSES
 from ...compiler.errors import InputError, SpikeloomError
 from ...compiler.machine import Machine
-from ..model_file import blame, load_network
+from ..inputs import show_in
+from ..model_file import blame, load_network, time_step
 from ..terminal import print_table, progress
 
 HELP = """Lower a Nengo network to a Program. MODEL.py defines a nengo.Network in the variable
-`model`, or in the one that is named behind a colon. DIR gets the Program, the inputs of a run of
+`model`, or in the one that is named behind a colon; MODEL.nir holds a NIR graph, and behind a colon
+may stand reset=... and method=... (docs/nir.md). DIR gets the Program, the inputs of a run of
 it, and a report (report.html, report.json) that compares it with float Nengo."""
 EXAMPLE = "spikeloom compile examples/channel.py -o out/channel --calibrate 1"
+DEFAULT_COMPARE = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.py[:NAME]", help="the file with the network")
     parser.add_argument("-o", "--output", metavar="DIR", help="directory to write")
     parser.add_argument(
-        "--dt", type=float, default=0.001, metavar="S", help="time step (default: 0.001)"
+        "--dt", type=float, metavar="S", help="time step (default: the model's, or 0.001)"
     )
     parser.add_argument(
         "--calibrate",
@@ -37,11 +40,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="fit ranges that the model does not prove to a run of this many seconds",
     )
     parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="[NODE=]FILE",
+        help="what a node shows: rows or events, as for `spikeloom run` (repeatable)",
+    )
+    parser.add_argument(
+        "--hold",
+        type=int,
+        default=1,
+        metavar="N",
+        help="steps that each row of --input lasts, to present images (default: 1)",
+    )
+    parser.add_argument(
         "--compare",
         type=float,
-        default=1.0,
         metavar="S",
-        help="length of the comparison with float Nengo (default: 1.0; 0 for none)",
+        help="length of the comparison with float Nengo (default: that of --input, or 1.0; 0 for "
+        "none)",
     )
     parser.add_argument("--engine", default="native", help="what runs it (default: native)")
     parser.add_argument(
@@ -75,8 +92,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Compile, compare, write, and print the summary."""
     machine = _check(arguments)
-    network, name = load_network(arguments.model)
+    arguments.dt = time_step(arguments.model, arguments.dt)
+    network, name = load_network(arguments.model, arguments.dt)
     network.label = name
+    shown = show_in(network, arguments.input, arguments.dt, arguments.hold)
+    if arguments.compare is None:
+        arguments.compare = DEFAULT_COMPARE if shown is None else shown * arguments.dt
     from ..deployment import REPORT, deploy, write_deployment
 
     begin = time.perf_counter()

@@ -78,10 +78,18 @@ def import_nir(
         raise ModelError(f"{where}{e}") from e
 
 
-def metadata(path: str | Path) -> dict[str, Any]:
-    """What a ``.nir`` file says about itself: of Spikeloom's own, `dt`, `method` and `reset`."""
-    stored = read_file(path).get("metadata")
-    return dict(stored) if isinstance(stored, Mapping) else {}
+def time_step(path: str | Path, dt: float | str | None = None) -> float:
+    """The time step of a ``.nir`` file in seconds: `dt`, or what its metadata say.
+
+    Raises
+    ------
+    ModelError
+        If neither is known, or it is no positive number.
+    """
+    try:
+        return _discretisation(read_file(path) if dt is None else {}, dt, None, None).dt
+    except ModelError as e:
+        raise ModelError(f"{path}: {str(e).removeprefix(f'{path}: ')}") from e
 
 
 def _stored(graph: Any) -> Mapping[str, Any]:
