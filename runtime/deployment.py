@@ -216,7 +216,7 @@ def hardware_data(built: Build, program: Program) -> dict[str, Any]:
 
 def _measured_link(built: Build, findings: Findings) -> dict[str, float] | None:
     """What the link costs, or None where the tools for simulating it are missing."""
-    from .link_cost import measure_link
+    from .link.cost import measure_link
 
     program, steps = findings.program, min(findings.steps, LINK_STEPS)
     inputs = {

@@ -28,7 +28,7 @@ def create_engine(name: str, program: Program, **options: Any) -> Engine:
 
     The engine ``rtl`` gets a core generated for the Program unless `options` name one
     (``verilog`` and ``layout``). The engine ``board`` takes the options of
-    `spikeloom.runtime.board.BoardEngine`.
+    `spikeloom.runtime.link.board.BoardEngine`.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def create_engine(name: str, program: Program, **options: Any) -> Engine:
         If there is no such engine.
     """
     if name == BOARD:
-        from .board import BoardEngine
+        from .link.board import BoardEngine
 
         return BoardEngine(program, **options)
     if name not in sim.engines():

@@ -12,8 +12,8 @@ import numpy as np
 from ..compiler.errors import InputError
 from ..compiler.program import InputPort, Program
 from ..compiler.projections import LEARNED, full_weights, with_learned
-from .board import BoardEngine
 from .engines import create_engine
+from .link.board import BoardEngine
 
 BLOCK = 10_000
 """Steps that an engine runs in one call."""

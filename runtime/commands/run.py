@@ -13,7 +13,7 @@ from ...compiler.errors import InputError, RangeError
 from ...compiler.program import Program
 from ...compiler.storage import load_program, save_program
 from ..arrays import read_arrays, write_arrays
-from ..board import DEFAULT_BAUD, SIMULATED
+from ..link.board import DEFAULT_BAUD, SIMULATED
 from ..engines import BOARD, board_options, engines
 from ..standalone import RunResult, run_program
 from ..terminal import print_table, progress

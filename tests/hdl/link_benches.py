@@ -13,7 +13,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from link_blocks import DIVISORS, block_list
 
 from spikeloom.compiler.protocol import CRC_RESIDUE, FRAME_BYTES
-from spikeloom.runtime.framing import cobs_decode, cobs_encode, frame, unframe
+from spikeloom.runtime.link.framing import cobs_decode, cobs_encode, frame, unframe
 
 SEED = 30
 

@@ -11,8 +11,8 @@ from random_learning_networks import random_learning_network
 
 from spikeloom.compiler.machine import Machine
 from spikeloom.compiler.shape import Shape, needs
-from spikeloom.runtime.board import SIMULATED
 from spikeloom.runtime.hardware import generate
+from spikeloom.runtime.link.board import SIMULATED
 from spikeloom.runtime.simulator import Simulator
 from spikeloom.sim.check import MEMORIES
 

@@ -14,8 +14,8 @@ from random_networks import random_network
 from spikeloom import boards
 from spikeloom.compiler.machine import Machine
 from spikeloom.compiler.shape import Shape, needs
-from spikeloom.runtime.board import SIMULATED
 from spikeloom.runtime.hardware import generate
+from spikeloom.runtime.link.board import SIMULATED
 from spikeloom.runtime.simulator import Simulator
 from spikeloom.sim.check import MEMORIES
 

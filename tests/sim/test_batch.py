@@ -18,7 +18,10 @@ COPIES, STEPS = 5, 12
 def different_inputs(program, seed):
     """For each port (copies or 1, steps or 1, size), all four kinds among them."""
     rng = np.random.default_rng(seed)
-    runs = [(driven if program.rules else random_inputs)(seed + k, program, STEPS) for k in range(COPIES)]
+    runs = [
+        (driven if program.rules else random_inputs)(seed + k, program, STEPS)
+        for k in range(COPIES)
+    ]
     given = {}
     for number, name in enumerate(sorted(set.intersection(*(set(run) for run in runs)))):
         values = np.stack([run[name] for run in runs])

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..compiler.program import Program
-from ..compiler.shape import Shape
-from ..sim.rtl.linked import VerilatedStream
+from ...compiler.program import Program
+from ...compiler.shape import Shape
+from ...sim.rtl.linked import VerilatedStream
+from ..hardware import generate_linked
 from .board import BoardEngine
-from .hardware import generate_linked
 
 BITS_PER_BYTE = 10
 """On the line: a start bit, eight bits, a stop bit."""

@@ -9,8 +9,8 @@ from faulty_line import CLOCK_HZ, FAULTS, FaultyLine, stream
 
 from spikeloom.compiler.errors import LinkError
 from spikeloom.compiler.shape import Shape
-from spikeloom.runtime.board import BoardEngine
 from spikeloom.runtime.hardware import generate_linked
+from spikeloom.runtime.link.board import BoardEngine
 from spikeloom.sim import create_engine
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.rtl.linked import VerilatedStream

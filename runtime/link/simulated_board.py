@@ -6,10 +6,10 @@ import os
 import threading
 import weakref
 
-from ..compiler.errors import ToolError
-from ..compiler.shape import Shape
-from ..sim.rtl.linked import VerilatedSerial
-from .hardware import generate_linked
+from ...compiler.errors import ToolError
+from ...compiler.shape import Shape
+from ...sim.rtl.linked import VerilatedSerial
+from ..hardware import generate_linked
 
 CLOCK_HZ = 12_000_000
 DIVISOR = 4

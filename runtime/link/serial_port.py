@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..compiler.errors import LinkError, ToolError
+from ...compiler.errors import LinkError, ToolError
 
 POLL = 0.05
 """Seconds after which a read without data comes back to look at the clock."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
-from ..compiler.encoding import MemoryInfo
-from ..compiler.errors import LinkError
-from ..compiler.protocol import (
+from ...compiler.encoding import MemoryInfo
+from ...compiler.errors import LinkError
+from ...compiler.protocol import (
     LINK_BYTES,
     LINK_FIELDS,
     LINK_MEMORY,

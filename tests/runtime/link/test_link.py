@@ -25,10 +25,10 @@ from spikeloom.compiler.protocol import (
     Status,
 )
 from spikeloom.compiler.shape import Shape
-from spikeloom.runtime import requests
-from spikeloom.runtime.framing import cobs_decode, cobs_encode, frame, unframe
-from spikeloom.runtime.link import Link
-from spikeloom.runtime.requests import Read, elements_from_bytes, elements_to_bytes
+from spikeloom.runtime.link import requests
+from spikeloom.runtime.link.exchange import Link
+from spikeloom.runtime.link.framing import cobs_decode, cobs_encode, frame, unframe
+from spikeloom.runtime.link.requests import Read, elements_from_bytes, elements_to_bytes
 
 # -- frames, without hardware --------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..compiler.encoding import MemoryInfo
-from ..compiler.protocol import (
+from ...compiler.encoding import MemoryInfo
+from ...compiler.protocol import (
     CRC_BYTES,
     FRAME_BYTES,
     HEADER,
@@ -16,7 +16,7 @@ from ..compiler.protocol import (
     Opcode,
     element_bytes,
 )
-from ..sim.trace import pack, unpack
+from ...sim.trace import pack, unpack
 
 ROOM = FRAME_BYTES - CRC_BYTES - 1
 """Bytes of a request that its commands may take."""

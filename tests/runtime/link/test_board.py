@@ -16,11 +16,11 @@ from spikeloom.compiler.errors import InputError, LinkError, ProgramError
 from spikeloom.compiler.protocol import element_bytes
 from spikeloom.compiler.shape import Shape
 from spikeloom.compiler.storage import save_program
-from spikeloom.runtime.board import BoardEngine
 from spikeloom.runtime.commands import run as run_command
 from spikeloom.runtime.engines import board_options, create_engine, engines
-from spikeloom.runtime.serial_port import SerialPort
-from spikeloom.runtime.simulated_board import BAUD, SimulatedBoard
+from spikeloom.runtime.link.board import BoardEngine
+from spikeloom.runtime.link.serial_port import SerialPort
+from spikeloom.runtime.link.simulated_board import BAUD, SimulatedBoard
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.engine import Engine
 from spikeloom.sim.golden import GoldenEngine

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.encoding import constant_memories, from_hardware, image, memories, to_hardware
-from ..compiler.errors import LinkError, SpikeloomError
-from ..compiler.program import OutputPort, Program
-from ..compiler.protocol import LINK_FIELDS
-from ..compiler.shape import Shape
-from ..compiler.timing import most_events, phase_cycles
-from ..sim.check import (
+from ...compiler.encoding import constant_memories, from_hardware, image, memories, to_hardware
+from ...compiler.errors import LinkError, SpikeloomError
+from ...compiler.program import OutputPort, Program
+from ...compiler.protocol import LINK_FIELDS
+from ...compiler.shape import Shape
+from ...compiler.timing import most_events, phase_cycles
+from ...sim.check import (
     check_content,
     check_inputs,
     check_memory,
@@ -27,9 +27,9 @@ from ..sim.check import (
     check_values,
     output_port,
 )
+from ..hardware import simulated_shape
 from . import requests
-from .hardware import simulated_shape
-from .link import ATTEMPTS, Link, LinkCounts, Port
+from .exchange import ATTEMPTS, Link, LinkCounts, Port
 from .requests import Read, elements_to_bytes
 from .serial_port import SerialPort
 
@@ -423,7 +423,7 @@ class BoardEngine:
 
 def known_shapes(program: Program) -> list[Shape]:
     """The hardware that each known board would have for `program`, where it fits."""
-    from ..boards import BOARDS
+    from ...boards import BOARDS
 
     shapes = []
     for board in BOARDS.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from ..compiler.protocol import CRC_BYTES
+from ...compiler.protocol import CRC_BYTES
 
 _LONGEST = 254
 

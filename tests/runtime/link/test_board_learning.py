@@ -5,7 +5,7 @@ import pytest
 from cores import shape_for
 from random_rules import driven, random_learning_program
 
-from spikeloom.runtime.board import BoardEngine
+from spikeloom.runtime.link.board import BoardEngine
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.predict import PredictingEngine
 
