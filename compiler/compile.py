@@ -11,6 +11,7 @@ import numpy as np
 from .graph import Graph
 from .machine import Machine
 from .passes.allocate import Allocator
+from .passes.coarsen import WeightBits, coarsen
 from .passes.describe import describe_formats, describe_graph, describe_schedule, format_notes
 from .passes.fold import fold
 from .passes.group import group
@@ -69,6 +70,7 @@ def compile_graph(
     graph: Graph,
     machine: Machine | None = None,
     progress: Callable[[str], Any] | None = None,
+    weight_bits: WeightBits | None = None,
 ) -> Compilation:
     """Lower a Graph to a Program for `machine`.
 
@@ -79,6 +81,8 @@ def compile_graph(
     machine : Machine, optional
     progress : callable, optional
         Called with the name of each pass before it runs.
+    weight_bits : WeightBits, optional
+        Round weights to fewer bits than the machine has.
     """
     machine = machine or Machine()
     say = progress or (lambda name: None)
@@ -92,6 +96,8 @@ def compile_graph(
     verify(graphs["route"], "route")
     say("group")
     final = graphs["group"] = group(graphs["route"], machine)
+    if weight_bits is not None:
+        final = graphs["group"] = coarsen(final, machine, weight_bits)
     verify(final, "group")
     say("quantise")
     formats = quantise(final, machine)

@@ -111,8 +111,10 @@ def _only(found: list[Any], name: str | None, kind: str, option: str) -> Any:
     if name is not None:
         found = [obj for obj, own in zip(found, names, strict=True) if own == name]
         if len(found) != 1:
-            many = "several are" if found else "nothing is"
-            raise ModelError(f"{option} {name}: {many} a {kind} of that name; there are: {known}")
+            many = "several have" if found else "none has"
+            raise ModelError(
+                f"{option} {name}: of the {kind}s, {many} that name; there are: {known}"
+            )
     if not found:
         raise ModelError(f"the network has no {kind}; add one")
     if len(found) > 1:
