@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import classifier
 import nengo
 from networks import BENCHMARKS, lif_rates
 
@@ -106,12 +107,15 @@ def main() -> int:
         for r in results
     ]
     print_table(head, rows)
-    text = json.dumps({"engine": arguments.engine, "networks": results}, indent=1)
+    batch = classifier.measure()
+    classifier.show(batch)
+    everything = {"engine": arguments.engine, "networks": results, "batch": batch}
+    text = json.dumps(everything, indent=1)
     if arguments.output:
         write_file(Path(arguments.output), text.encode() + b"\n")
     else:
         print(text)
-    return 0 if all(r["ok"] for r in results) else 1
+    return 0 if all(r["ok"] for r in [*results, batch]) else 1
 
 
 if __name__ == "__main__":
