@@ -121,7 +121,7 @@ def _layer(
     position: int,
 ) -> KerasLayer:
     config, kind = item["config"], item["class_name"].split(">")[-1]
-    name = config.get("name") or item.get("name") or kind.lower()
+    name = layer_name(item)
     full = "/".join((*path, name))
     if kind in MODELS:
         model = parse_model(kind, config, weights, (*path, name))
@@ -170,31 +170,47 @@ def _model_shape(item: Json) -> Sequence[int | None] | None:
 
 def _functional(config: Json, weights: Weights, path: tuple[str, ...]) -> KerasModel:
     model = KerasModel(config.get("name", "model"))
+    inputs, outputs = _ends(config["input_layers"]), _ends(config["output_layers"])
+    uses = [[_inbound(node) for node in item["inbound_nodes"]] or [[]] for item in config["layers"]]
+    counts = {layer_name(item): len(use) for item, use in zip(config["layers"], uses, strict=True)}
+    # A model inside a model also counts the use that it was made with, which is not part of this
+    # one: its numbers begin later.
+    shift = dict.fromkeys(counts, 0)
+    for name, number in [*inputs, *outputs, *(k for use in uses for keys in use for k in keys)]:
+        if name not in counts:
+            raise ModelError(f"model {model.name!r}: {name!r} feeds a layer, but is not part of it")
+        shift[name] = max(shift[name], number - counts[name] + 1)
+
+    def key(reference: Key) -> Key:
+        name, number = reference
+        return "/".join((*path, name)), number - shift[name]
+
     waiting: list[tuple[Key, KerasLayer]] = []
-    for i, item in enumerate(config["layers"]):
-        uses = [_inbound(node) for node in item["inbound_nodes"]] or [[]]
-        for number, inputs in enumerate(uses):
-            layer = _layer(item, weights, path, [_full(path, key) for key in inputs], i + 1)
+    for i, (item, use) in enumerate(zip(config["layers"], uses, strict=True)):
+        for number, keys in enumerate(use):
+            layer = _layer(item, weights, path, [key(k) for k in keys], i + 1)
             waiting.append(((layer.name, number), layer))
     while waiting:
-        ready = [(k, v) for k, v in waiting if all(key in model.layers for key in v.inputs)]
+        ready = [(k, v) for k, v in waiting if all(k in model.layers for k in v.inputs)]
         if not ready:
-            raise ModelError(f"{waiting[0][1]}: what feeds it is not part of the model")
+            raise ModelError(f"{waiting[0][1]}: it depends on itself; recurrence is not supported")
         model.layers.update(ready)
         waiting = [pair for pair in waiting if pair[0] not in model.layers]
-    model.inputs = [_full(path, key) for key in _ends(config["input_layers"])]
-    model.outputs = [_full(path, key) for key in _ends(config["output_layers"])]
+    model.inputs, model.outputs = [key(k) for k in inputs], [key(k) for k in outputs]
     # Layers that lead to no output do nothing.
     needed: set[Key] = set(model.outputs)
-    for key in reversed(model.layers):
-        if key in needed:
-            needed.update(model.layers[key].inputs)
+    for used in reversed(model.layers):
+        if used in needed:
+            needed.update(model.layers[used].inputs)
     model.layers = {k: v for k, v in model.layers.items() if k in needed or k in model.inputs}
     return model
 
 
-def _full(path: tuple[str, ...], key: Key) -> Key:
-    return "/".join((*path, key[0])), key[1]
+def layer_name(item: Json) -> str:
+    """The name of a layer in a configuration."""
+    config = item["config"]
+    name = config.get("name") if isinstance(config, dict) else None
+    return name or item.get("name") or item["class_name"].split(">")[-1].lower()
 
 
 def _inbound(node: Any) -> list[Key]:
