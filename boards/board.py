@@ -14,6 +14,9 @@ from ..compiler.shape import LEARNING, Shape
 LEARNED = {"plastic_words": 1024, "post_words": 256}
 """Smallest memories for learned weights, so that similar networks share their hardware."""
 
+CONVOLVED = {"stencil_words": 4096}
+"""The same for convolutions."""
+
 TOP = "spikeloom_board"
 """Name of the Verilog module that is the whole design, pins and all."""
 
@@ -84,11 +87,13 @@ class Board:
         if not self.depths:
             return Shape.for_program(program)
         shape = self.shape(program.kernels.values())
-        if not program.rules:
+        wanted: tuple[str, ...] = ("rules", *LEARNING) if program.rules else ()
+        if len(program.stencil):
+            wanted += ("stencil_words",)
+        if not wanted:
             return shape
-        learning = Shape.for_program(program, LEARNED)
-        what = {name: getattr(learning, name) for name in ("rules", *LEARNING)}
-        return replace(shape, **what)
+        special = Shape.for_program(program, LEARNED | CONVOLVED)
+        return replace(shape, **{name: getattr(special, name) for name in wanted})
 
     def capacities(self) -> dict[str, int]:
         """Memory capacities, in elements (numbers), of what a network needs."""

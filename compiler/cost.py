@@ -105,7 +105,8 @@ def step_cycles(
     """Clock cycles of one step as a function of how many events each list holds.
 
     Exact, but for an ``UPD`` with the gate ``"post"``, which takes the most where the events are
-    spread over as many words as possible: that is assumed.
+    spread over as many words as possible, and for a ``CNV`` of values, which takes the most where
+    none of them is 0: that is assumed.
 
     Parameters
     ----------

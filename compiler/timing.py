@@ -19,9 +19,10 @@ fetched and decoded, and its event count read, in the meantime. The rules:
 * ``UPD`` loads its parameters, then issues one word of all lanes per cycle, and writes it ``write``
   cycles (`UpdateTiming`) later; saturations are counted one cycle after the last write. One that
   selects nothing, or that is switched off, loads its parameters and does nothing.
-* ``CNV`` loads its extension word, then spends ``period`` cycles (`ConvolutionTiming`) on each
-  source element, whatever it reaches; slot s of one is issued s cycles after its first and written
-  ``write`` cycles later. Without events it does nothing.
+* ``CNV`` loads its extension word, then looks for the first source element that is not 0. It spends
+  at least ``period`` cycles (`ConvolutionTiming`) on each, whatever it reaches, and looks for the
+  next one meanwhile, one element per cycle. Slot s of one is issued s cycles after its first and
+  written ``write`` cycles later. Without events it does nothing.
 * An instruction that waits, every ``MAP``, ``UPD``, ``CNV`` and whatever follows, is handed over
   ``drain`` cycles after the last write before it. So is the end of the phase, in whose handover
   cycle the sequencer is done; it accepts the next start one cycle later.
@@ -81,9 +82,8 @@ ADDRESS_STEPS = 2
 CNV_EXTENSION_WORDS = 1
 """Instruction words that follow the first one of a ``CNV``."""
 
-CNV_POSITION_STEPS = 4
-"""Operations from a source element to its stencil's address: choice, two halves of a shift,
-addition."""
+CNV_POSITION_STEPS = 3
+"""Operations from a source element to its stencil's address: two halves of a shift, addition."""
 
 CNV_ADDRESS_STEPS = 2
 """Operations from a stencil's entry to the addresses that it means."""
@@ -347,7 +347,9 @@ class ConvolutionTiming:
     Attributes
     ----------
     load : int
-        From the handover to the cycle before the first issue.
+        From the handover to the cycle before the first look.
+    look : int
+        From the look at an element to the cycle in which it may be taken.
     reach : int
         From the issue of a slot to the token of its accumulator word.
     write : int
@@ -359,27 +361,61 @@ class ConvolutionTiming:
     def __init__(self, machine: Machine) -> None:
         at = latencies(machine)
         self.load = at.fetch + CNV_EXTENSION_WORDS
+        self.look = at.memory + 1
         position = stages_of(CNV_POSITION_STEPS, machine)
-        self.reach = 2 * at.memory + position + stages_of(CNV_ADDRESS_STEPS, machine)
+        self.reach = position + at.memory + stages_of(CNV_ADDRESS_STEPS, machine)
         self.write = self.reach + at.row
         self.distance = at.gap + 1
+        assert self.look + 1 <= self.distance  # neighbours are taken period by period
 
     def period(self, slots: int) -> int:
         """Cycles that each source element takes."""
         return max(slots, self.distance)
 
-    def busy(self, i: Cnv, count: Cycles) -> Cycles:
-        """Cycles in which slots are issued, with `count` source elements."""
-        return count * self.period(i.slots)
+    def busy(self, i: Cnv, count: Cycles, fired: np.ndarray | None = None) -> Cycles:
+        """Cycles from the one before the first look to the last look or issue; 0 without events.
 
-    def writes(self, i: Cnv, handover: int, count: int) -> np.ndarray:
-        """(count, slots) int64: cycle in which each source element's slots are written."""
-        first = handover + self.load + 1 + self.period(i.slots) * np.arange(count)
+        With values these are the most, that is if none of them is 0, unless `fired` tells.
+
+        Parameters
+        ----------
+        i : Cnv
+        count : int or int64 ndarray
+            Events, for one of events.
+        fired : (n,) int64 ndarray, optional
+            For one of values: the numbers of those that are not 0.
+        """
+        if i.list < 0 and fired is not None:
+            if not len(fired):
+                return i.rows + self.look - 1
+            rest = i.rows - 1 - int(fired[-1])
+            last = int(self._taken(i, fired)[-1])
+            return last + max(self.period(i.slots), rest + self.look - 1)
+        elements = source_count(i, count)
+        return np.where(
+            np.asarray(elements) > 0, self.look + 1 + elements * self.period(i.slots), 0
+        )
+
+    def _taken(self, i: Cnv, fired: np.ndarray) -> np.ndarray:
+        """When each source element is taken, relative to the cycle before the first look."""
+        steps = np.diff(np.asarray(fired, np.int64), prepend=-1)
+        if i.list >= 0:
+            steps = np.ones(len(fired), np.int64)
+        apart = steps + self.look
+        apart[1:] = np.maximum(apart[1:], self.period(i.slots))
+        return np.cumsum(apart)
+
+    def writes(self, i: Cnv, handover: int, fired: np.ndarray) -> np.ndarray:
+        """(len(fired), slots) int64: cycle in which each source element's slots are written.
+
+        `fired` are the indices of the events, or the numbers of the values that are not 0.
+        """
+        first = handover + self.load + 1 + self._taken(i, fired)
         return first[:, None] + np.arange(i.slots) + self.write
 
 
 def source_count(i: Cnv, count: Cycles) -> Cycles:
-    """Source elements that a ``CNV`` goes through, given the event count of its list."""
+    """Source elements of a ``CNV``, given the event count of its list."""
     return i.rows if i.list < 0 else count
 
 
@@ -452,7 +488,8 @@ class PhaseClock:
             its list.
         fired : (n,) int64 ndarray, optional
             For an ``UPD``: the indices of these events. Left out, one with the gate ``"post"``
-            takes as long as if they were spread over as many words as possible.
+            takes as long as if they were spread over as many words as possible. For a ``CNV`` of
+            values: the numbers of those that are not 0. Left out, all of them are.
         """
         if not isinstance(instruction, (Mac, Evt, Map, Upd, Cnv)):
             raise TypeError(f"the loom's clock does not know {type(instruction).__name__}")
@@ -473,7 +510,7 @@ class PhaseClock:
         elif isinstance(instruction, Cnv):
             go = handover + self.convolution.load
             self._ready = go + self._at.period
-            busy = self.convolution.busy(instruction, source_count(instruction, count))
+            busy = self.convolution.busy(instruction, count, fired)
             last = go + busy + self.convolution.write
             drained = np.where(busy > 0, last + self._at.drain, 0)
             self._drained = np.maximum(self._drained, drained)
@@ -516,7 +553,7 @@ def phase_cycles(
     counts: Sequence[Cycles],
     rules: Mapping[str, RuleCode] | None = None,
 ) -> Cycles:
-    """Clock cycles of one phase: exact, but for ``UPD`` with the gate ``"post"`` the most.
+    """Clock cycles of one phase, the most for ``UPD`` of the gate ``"post"`` and ``CNV`` of values.
 
     Parameters
     ----------
@@ -542,7 +579,7 @@ def phase_cycles(
 def busy_cycles(instructions: Sequence[Instruction], counts: Sequence[Cycles]) -> Cycles:
     """Cycles of a phase in which the lanes multiply: issue cycles of ``MAC``, ``EVT``, ``CNV``.
 
-    Of a ``CNV`` all slots count, also those in which a position reaches nothing.
+    Of a ``CNV`` all slots count, also those in which a position reaches nothing, and all values.
     """
     return sum(
         source_count(i, count) * i.slots if isinstance(i, Cnv) else issued_rows(i, count) * i.words

@@ -1,15 +1,16 @@
 """The convolver: sends each source element of a ``CNV`` to the accumulator words that it reaches.
 
-A slot's token finds its source element and with it its position; the stencil's entry, the addresses
-of weights and accumulators; then it enters the lanes as a row that is added to what stands there.
-Which slots reach anything is not known when they are issued: every source element takes the same
-time, and no accumulator word is reached in two slots, so that two additions to one word are always
-a period apart.
+Source elements are looked at one per cycle, ahead of the slots, by one that is not 0 at most. A
+slot's token finds the position of its element; the stencil's entry; the addresses of weights and
+accumulators; then it enters the lanes as a row, added to what stands there. Which slots reach
+anything is not known when they are issued: every source element takes a period at least, and no
+accumulator word is reached in two slots, so that two additions to one word are always a period
+apart.
 """
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal, Value, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,7 +22,7 @@ from ..compiler.timing import (
     ConvolutionTiming,
     latencies,
 )
-from .arithmetic import Steps, delay
+from .arithmetic import Steps, delay, register
 from .host import HostBus, selected
 from .issue import Token
 from .primitives import add_delay, add_memory
@@ -52,8 +53,8 @@ class Convolver(wiring.Component):
         From `go` on until `end`: it drives the operands and the lanes.
     source : unsigned, out; event : bool, out
         A token for the operands: address, whether it is one of events.
-    x, index : in
-        From the operands, a memory's latency after the address.
+    x, index, value_q : in
+        From the operands, a memory's latency after the address; the last is the value itself.
     token : Token, out; late_x : signed, out
         For the lanes: a row, and, a memory's latency later, its operand.
     stencil_q : unsigned, out
@@ -79,6 +80,7 @@ class Convolver(wiring.Component):
                 "event": Out(1),
                 "x": In(signed(machine.value_bits)),
                 "index": In(machine.index_bits),
+                "value_q": In(machine.value_bits),
                 "token": Out(Token(e)),
                 "late_x": Out(signed(machine.value_bits)),
                 "stencil_q": Out(memories(shape)["stencil"].bits),
@@ -91,21 +93,18 @@ class Convolver(wiring.Component):
         machine = self.shape.machine
         at, timing = latencies(machine), ConvolutionTiming(machine)
         self._second_word(m)
-        valid, place, number, last = self._issue(m)
+        found, element, x, busy = self._look(m)
+        valid, place, running = self._issue(m, found, element, x)
+        finish = register(m, busy | running, "was_busy") & ~(busy | running)
 
         # The source element's position and channel, and the stencil's address.
         steps = Steps(m, machine.operations_per_stage, CNV_POSITION_STEPS)
-        counted = delay(m, number, at.memory, "counted")
-        base = delay(m, place, at.memory, "base")
         shift = self.held["shift"]
-        (element, base) = steps.after(
-            {"element": Mux(self.event, self.index, counted), "element_base": base}
-        )
         coarse, channel, base = steps.after(
             {
-                "coarse": element >> (shift[2:] << 2),
-                "channel": element & self.mask,
-                "coarse_base": base,
+                "coarse": self.element >> (shift[2:] << 2),
+                "channel": self.element & self.mask,
+                "coarse_base": place,
             }
         )
         position, channel, base = steps.after(
@@ -147,9 +146,9 @@ class Convolver(wiring.Component):
             t.weights.eq(weights),
             t.target.eq(target),
         ]
-        add_delay(m, "operand", self.x, timing.reach, self.late_x)
+        add_delay(m, "operand", self.operand, timing.reach + at.memory, self.late_x)
 
-        ends = delay(m, last, timing.write + at.drain - 1, "last")
+        ends = delay(m, finish, timing.write + at.drain - 2, "finish")
         m.d.comb += self.end.eq(ends)
         with m.If(self.go):
             m.d.sync += self.active.eq(1)
@@ -172,44 +171,70 @@ class Convolver(wiring.Component):
             self.nothing.eq(self.held["events"] & (self.count == 0)),
         ]
 
-    def _issue(self, m: Module) -> tuple[Value, Value, Value, Value]:
-        """Slot after slot: (valid, its base in the stencil, counted element, the very last)."""
-        held, fields = self.held, self.fields
-        running, last_element = Signal(), Signal()
-        left = Signal(max(len(self.count), len(fields.rows)))
-        cycle = Signal.like(held["last_cycle"])
-        last_cycle, slot = Signal(), Signal()
-        place, number = Signal.like(held["stencil"]), Signal.like(self.index)
-        last = running & last_cycle & last_element
+    def _look(self, m: Module) -> tuple[Value, Value, Value, Value]:
+        """The next source element that is not 0: (found, its number, its value, still looking).
+
+        One that was found waits until it is `taken`; those that have been looked at since are
+        looked at again.
+        """
+        fields, memory = self.fields, latencies(self.shape.machine).memory
+        more, found, hit = Signal(), Signal(), Signal()
+        stop = Signal.like(self.source, name="stop")
+        looks: list[Value] = [more & ~found]
+        for n in range(memory):
+            looks.append(register(m, looks[-1] & ~hit, f"looked_{n + 1}"))
+        m.d.comb += hit.eq(looks[-1] & (self.event | self.value_q.any()))
+        here = delay(m, self.source, memory, "here")
+        number, value = Signal.like(self.index), Signal.like(self.x)
+        following = (Mux(hit, here, self.source) + 1)[: len(stop)]
+        self.taken = Signal()
         with m.If(self.go):
             count = Mux(self.event, self.count, fields.rows)
+            m.d.sync += [more.eq(1), self.source.eq(fields.source), stop.eq(fields.source + count)]
+        with m.Elif(hit | looks[0]):
+            m.d.sync += [self.source.eq(following), more.eq(following != stop)]
+        with m.If(hit):
+            m.d.sync += [
+                found.eq(1),
+                number.eq(Mux(self.event, self.index, here - fields.source)),
+                value.eq(self.x),
+            ]
+        with m.Elif(self.taken):
+            m.d.sync += found.eq(0)
+        busy = more | found | Cat(*looks[1:]).any()
+        return found, number, value, busy
+
+    def _issue(
+        self, m: Module, found: Value, number: Value, value: Value
+    ) -> tuple[Value, Value, Value]:
+        """Slot after slot of what was found: (valid, its base in the stencil, at work)."""
+        held = self.held
+        running, slot, last_cycle = Signal(), Signal(), Signal()
+        cycle = Signal.like(held["last_cycle"])
+        place = Signal.like(held["stencil"])
+        self.element = Signal.like(number, name="element")
+        self.operand = Signal.like(value, name="operand")
+        m.d.comb += self.taken.eq(found & (~running | last_cycle))
+        # Every period has two cycles at least.
+        with m.If(self.taken):
             m.d.sync += [
                 running.eq(1),
-                left.eq(count - 1),
-                last_element.eq(count == 1),
-                number.eq(0),
-                self.source.eq(fields.source),
+                cycle.eq(0),
+                last_cycle.eq(0),
+                slot.eq(1),
+                place.eq(held["stencil"]),
+                self.element.eq(number),
+                self.operand.eq(value),
             ]
-        with m.Elif(last):
-            m.d.sync += running.eq(0)
-        with m.Elif(running & last_cycle):
-            m.d.sync += [
-                left.eq(left - 1),
-                last_element.eq(left == 1),
-                number.eq(number + 1),
-                self.source.eq(self.source + 1),
-            ]
-        # Every period has two cycles at least.
-        with m.If(self.go | last_cycle):
-            m.d.sync += [cycle.eq(0), last_cycle.eq(0), slot.eq(1), place.eq(held["stencil"])]
         with m.Else():
             m.d.sync += [
+                running.eq(running & ~last_cycle),
                 cycle.eq(cycle + 1),
                 last_cycle.eq(cycle + 1 == held["last_cycle"]),
                 slot.eq(slot & (cycle != held["last_slot"])),
                 place.eq(place + held["positions"]),
             ]
-        return running & slot, place, number, last
+        return running & slot, place, running
 
     def _memory(self, m: Module, address: Value) -> None:
         """The stencil."""

@@ -186,6 +186,7 @@ class Core(wiring.Component):
             convolver.load_word.eq(sequencer.load_word),
             convolver.x.eq(operands.x),
             convolver.index.eq(operands.index),
+            convolver.value_q.eq(operands.value_q),
             sequencer.convolution_nothing.eq(convolver.nothing),
             sequencer.convolution_end.eq(convolver.end),
         ]

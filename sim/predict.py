@@ -11,7 +11,7 @@ import numpy as np
 
 from ..compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ..compiler.program import Program
-from ..compiler.timing import PhaseClock, accumulate_writes, issued_rows, source_count
+from ..compiler.timing import PhaseClock, accumulate_writes, issued_rows
 from .check import check_phase
 from .golden import GoldenEngine
 from .trace import Trace, Writes
@@ -95,16 +95,17 @@ class PredictingEngine(GoldenEngine):
             self._add(f"post{memory}", cycles, words, self._post[memory, words])
 
     def _predict_convolution(self, i: Cnv) -> None:
-        fired = np.arange(i.rows)
-        values = self._value[i.source : i.source + i.rows]
-        if i.list >= 0:
+        if i.list < 0:
+            values = self._value[i.source : i.source + i.rows]
+            fired = np.flatnonzero(values)
+            values = values[fired]
+        else:
             fired, values = self._event[i.source : i.source + self._count[i.list]].T
-        handover = self._clock.hand_over(i, len(fired))
-        count = source_count(i, len(fired))
+        handover = self._clock.hand_over(i, len(fired), fired)
         stencil = self.program.stencil[i.stencil : i.stencil + i.stencil_words]
         entries = stencil.reshape(i.slots, i.positions, 2)[:, fired >> i.shift].swapaxes(0, 1)
         there = entries[..., 0] >= 0  # (count, slots), in the order of time
-        cycles = self._clock.convolution.writes(i, handover, count)[there]
+        cycles = self._clock.convolution.writes(i, handover, fired)[there]
         words = i.target + entries[..., 0][there]
         rows = i.weights + (entries[..., 1] + (fired % (1 << i.shift))[:, None])[there]
         added = self._weight[rows] * np.repeat(values, there.sum(axis=1))[:, None]
