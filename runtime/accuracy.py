@@ -61,14 +61,18 @@ class Outcome:
         The class with the largest output.
     labels : (n,) int64 ndarray
     seconds : float
+        In total, but for building.
     saturations : dict of str -> int
         Names of populations, and how often they were limited.
+    engine_seconds : float, optional
+        That the engine alone took, without the host's part.
     """
 
     answers: np.ndarray
     labels: np.ndarray
     seconds: float
     saturations: dict[str, int] = field(default_factory=dict)
+    engine_seconds: float | None = None
 
     @property
     def accuracy(self) -> float:
@@ -100,6 +104,7 @@ class Outcome:
             "by_time": self.by_time(),
             "by_class": self.by_class(classes),
             "seconds": self.seconds,
+            "engine_seconds": self.engine_seconds,
             "saturations": self.saturations,
         }
 
@@ -196,7 +201,8 @@ class Experiment:
             begin = time.perf_counter()
             outputs = sim.show(self.probe, len(self.data), say)
             seconds = time.perf_counter() - begin
-        return Outcome(outputs.argmax(axis=2), self.data.labels, seconds, sim.images.saturated)
+        limited, engine = dict(sim.images.saturated), sim.images.runner.seconds
+        return Outcome(outputs.argmax(axis=2), self.data.labels, seconds, limited, engine)
 
     def floating(
         self, count: int | None = None, say: Callable[[int], Any] = lambda done: None

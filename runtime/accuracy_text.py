@@ -112,7 +112,9 @@ def _percent(share: float | None) -> str:
 
 def _total(data: dict[str, Any]) -> str:
     each = data["seconds"] / max(data["images"], 1)
+    engine = data["engine_seconds"]
+    alone = "" if engine is None else f", the engine alone {engine:.2f} s"
     return (
-        f"{_percent(data['accuracy'])} of {data['images']} images in {data['seconds']:.1f} s "
-        f"({1000 * each:.3g} ms an image)"
+        f"{_percent(data['accuracy'])} of {data['images']} images in {data['seconds']:.2f} s "
+        f"({1000 * each:.3g} ms an image{alone})"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +16,7 @@ from ..compiler.graph import Graph, Input
 from ..compiler.machine import Machine
 from ..compiler.passes.coarsen import WeightBits
 from ..compiler.program import Program
-from ..sim.engine import Engine
+from ..sim.native.batch import NativeBatch
 from .chip import ProgramChip
 from .engines import create_engine
 from .ranges import with_ranges
@@ -48,57 +50,101 @@ class Sampling:
         return self.times[-1]
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """The samples of one image.
+        """The samples of some images.
 
         Parameters
         ----------
-        values : (steps, size) ndarray
+        values : (n, steps, size) ndarray
             After each step.
 
         Returns
         -------
-        (2 * times, size) float64 ndarray
+        (n, 2 * times, size) float64 ndarray
         """
         last = np.repeat(self.times, 2) - np.tile([1, 0], len(self.times))
+        begun = last[:, None] > 0  # before the first step all outputs are zero
         if not self.mean:
-            # Before the first step all outputs are those of the initial state: zero.
-            return np.where(last[:, None] > 0, values[np.maximum(last, 1) - 1], 0).astype(float)
-        total = np.vstack([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
-        return total[last] / np.repeat(self.times, 2)[:, None]
+            return np.where(begun, values[:, np.maximum(last, 1) - 1], 0).astype(float)
+        total = np.cumsum(values, axis=1)[:, np.maximum(last, 1) - 1]
+        mean: np.ndarray = np.where(begun, total, 0) / np.repeat(self.times, 2)[:, None]
+        return mean
 
 
-def run_images(
-    engine: Engine,
-    images: Mapping[str, np.ndarray],
-    sampling: Sampling,
-    record: Sequence[str],
-) -> dict[str, np.ndarray]:
-    """Show images one after the other, each from the initial state.
+class ImageRunner:
+    """Shows images to a Program, each from the initial state; learning is off.
 
     Parameters
     ----------
-    engine : Engine
-    images : mapping of input name -> (n, size) int64 ndarray
-        What the inputs hold while an image is shown.
-    sampling : Sampling
-    record : sequence of str
-        Output ports.
+    program : Program
+    engine : str
+        The native engine runs many images at a time, on all cores; others one after the other.
 
-    Returns
-    -------
-    dict of output name -> (n, 2 * times, size) float64 ndarray
-        Samples (`Sampling.of`) in counts of the port.
+    Attributes
+    ----------
+    seconds : float
+        That the engine took so far.
     """
-    count = len(next(iter(images.values()))) if images else 0
-    ports = engine.program.outputs
-    found = {name: np.empty((count, sampling.rows, ports[name].size)) for name in record}
-    for k in range(count):
-        engine.reset()
-        for name, values in images.items():
-            engine.write(name, values[k])
-        for name, values in engine.run(sampling.steps, {}, record).items():
-            found[name][k] = sampling.of(values)
-    return found
+
+    def __init__(self, program: Program, engine: str) -> None:
+        self.program, self.engine = program, engine
+        self.seconds = 0.0
+        self._batch: NativeBatch | None = None
+
+    def run(
+        self, images: Mapping[str, np.ndarray], steps: int, record: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], Counter[str]]:
+        """Show some images.
+
+        Parameters
+        ----------
+        images : mapping of input name -> (n, size) int64 ndarray
+            What the inputs hold while an image is shown.
+        steps : int
+            For how long.
+        record : sequence of str
+            Output ports.
+
+        Returns
+        -------
+        outputs : dict of output name -> (n, steps, size) int64 ndarray
+        saturations : Counter
+            Times that something was limited, by population.
+        """
+        begin = time.perf_counter()
+        found = (self._together if self.engine == "native" else self._one_by_one)(
+            images, len(next(iter(images.values()))), steps, record
+        )
+        self.seconds += time.perf_counter() - begin
+        return found
+
+    def _together(
+        self, images: Mapping[str, np.ndarray], count: int, steps: int, record: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], Counter[str]]:
+        if self._batch is None or self._batch.copies != count:
+            self._batch = NativeBatch(self.program, count)
+            self._batch.learning(False)
+        self._batch.reset()
+        held = {name: values[:, None, :] for name, values in images.items()}
+        found = self._batch.run(steps, held, record)
+        saturations: Counter[str] = Counter()
+        for k in range(count):
+            saturations.update(self._batch.saturations(k))
+        return found, saturations
+
+    def _one_by_one(
+        self, images: Mapping[str, np.ndarray], count: int, steps: int, record: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], Counter[str]]:
+        engine = create_engine(self.engine, self.program)
+        engine.learning(False)
+        saturations: Counter[str] = Counter()
+        found = []
+        for k in range(count):
+            engine.reset()
+            for name, values in images.items():
+                engine.write(name, values[k])
+            found.append(engine.run(steps, {}, record))
+            saturations.update(engine.saturations())
+        return {name: np.stack([f[name] for f in found]) for name in record}, saturations
 
 
 class ImageChip:
@@ -111,12 +157,21 @@ class ImageChip:
     ----------
     chip : ProgramChip
     sampling : Sampling
+    engine : str
+
+    Attributes
+    ----------
+    saturated : Counter
+        Times that something was limited by its format, by population.
+    runner : ImageRunner
     """
 
-    def __init__(self, chip: ProgramChip, sampling: Sampling) -> None:
+    def __init__(self, chip: ProgramChip, sampling: Sampling, engine: str) -> None:
         self.chip = chip
         self.sampling = sampling
-        self.saturated: dict[str, int] = {}
+        self.saturated: Counter[str] = Counter()
+        self._engine = engine
+        self.runner = ImageRunner(chip.program, engine)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.chip, name)
@@ -146,13 +201,13 @@ class ImageChip:
             largest = int(np.argmax(np.abs(images[name]).max(axis=1, initial=0.0)))
             self.chip.write(name, images[name][largest])
         program = self.chip.program
-        self.chip.engine.learning(False)
+        if self.runner.program is not program:
+            self.runner = ImageRunner(program, self._engine)
         given = {n: quantise(program, program.inputs[n], v)[0] for n, v in images.items()}
-        found = run_images(self.chip.engine, given, self.sampling, names)
-        for name, count in self.chip.engine.saturations().items():
-            self.saturated[name] = self.saturated.get(name, 0) + count
+        found, limited = self.runner.run(given, self.sampling.steps, names)
+        self.saturated.update(limited)
         return {
-            name: (values * program.outputs[name].unit).reshape(steps, -1)
+            name: (self.sampling.of(values) * program.outputs[name].unit).reshape(steps, -1)
             for name, values in found.items()
         }
 
@@ -200,7 +255,7 @@ class ImageSimulator(Simulator):
         }
         graph = widened(self._graph, limits)
         chip = ProgramChip(graph, compile, lambda program: create_engine(engine, program))
-        self.images = ImageChip(chip, self._sampling)
+        self.images = ImageChip(chip, self._sampling, engine)
         return self.images
 
     def show(

@@ -11,7 +11,7 @@ from ...compiler.errors import InputError, SpikeloomError
 from ...compiler.files import write_file
 from ...compiler.machine import Machine
 from ...compiler.passes.coarsen import WeightBits
-from ..model_file import blame, load_network
+from ..model_file import blame, load_network, time_step
 from ..terminal import progress
 
 HELP = """Show all images of a file to a network, each from the initial state, in float Nengo and on
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, default=100, metavar="N", help="steps that an image is shown (100)"
     )
     parser.add_argument(
-        "--dt", type=float, default=0.001, metavar="S", help="time step (default: 0.001)"
+        "--dt", type=float, metavar="S", help="time step (default: the file's own, or 0.001)"
     )
     parser.add_argument("--input", metavar="NAME", help="the node that takes the images")
     parser.add_argument("--output", metavar="NAME", help="the probe with a value for each class")
@@ -82,7 +82,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Measure, draw, print."""
     _check(arguments)
-    network, name = load_network(arguments.model)
+    arguments.dt = time_step(arguments.model, arguments.dt)
+    network, name = load_network(arguments.model, arguments.dt)
     network.label = name
     with progress("building") as show:
         try:
@@ -207,7 +208,7 @@ def weight_bits(text: str | None) -> WeightBits:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if not (math.isfinite(arguments.dt) and arguments.dt > 0):
+    if arguments.dt is not None and not (math.isfinite(arguments.dt) and arguments.dt > 0):
         raise InputError(f"--dt {arguments.dt}: must be a positive number of seconds")
     for name, least in (("steps", 1), ("images", 1), ("float_images", 0)):
         value = getattr(arguments, name)

@@ -7,7 +7,7 @@ import json
 
 from ...compiler.errors import InputError, SpikeloomError
 from ...compiler.files import write_file
-from ..model_file import blame, load_network
+from ..model_file import blame, load_network, time_step
 from ..terminal import progress
 
 HELP = """Print a table per layer that can be checked by hand, and for one neuron the full path: its
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, default=50, metavar="N", help="steps of it that are shown (50)"
     )
     parser.add_argument(
-        "--dt", type=float, default=0.001, metavar="S", help="time step (default: 0.001)"
+        "--dt", type=float, metavar="S", help="time step (default: the file's own, or 0.001)"
     )
     parser.add_argument(
         "--data", metavar="FILE.npz", help="show an image of this file at the input all the time"
@@ -44,9 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Explain, draw, print."""
-    if not 0 < arguments.dt < float("inf"):
+    if arguments.dt is not None and not 0 < arguments.dt < float("inf"):
         raise InputError(f"--dt {arguments.dt}: must be a positive number of seconds")
-    network, name = load_network(arguments.model)
+    arguments.dt = time_step(arguments.model, arguments.dt)
+    network, name = load_network(arguments.model, arguments.dt)
     network.label = name
     if arguments.data is not None:
         from ..labelled import input_node, load_labelled, present

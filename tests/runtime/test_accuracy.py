@@ -230,9 +230,13 @@ def test_inputs_that_change_are_refused(files):
 
 
 def test_samples():
-    values = np.arange(1, 7)[:, None] * 1.0
-    np.testing.assert_array_equal(Sampling((1, 3, 6)).of(values).ravel(), [0, 1, 2, 3, 5, 6])
-    np.testing.assert_allclose(Sampling((1, 3), mean=True).of(values).ravel(), [0, 1, 3 / 3, 6 / 3])
+    values = np.arange(1, 7)[None, :, None]
+    values = np.concatenate([values, 10 * values])
+    found = Sampling((1, 3, 6)).of(values)
+    np.testing.assert_array_equal(found[0].ravel(), [0, 1, 2, 3, 5, 6])
+    np.testing.assert_array_equal(found[1], 10 * found[0])
+    found = Sampling((1, 3), mean=True).of(values)
+    np.testing.assert_allclose(found[0].ravel(), [0, 1, 3 / 3, 6 / 3])
 
 
 def test_command(files, capsys):
