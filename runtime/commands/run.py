@@ -13,14 +13,17 @@ from ...compiler.errors import InputError, RangeError
 from ...compiler.program import Program
 from ...compiler.storage import load_program, save_program
 from ..arrays import read_arrays, write_arrays
-from ..link.board import DEFAULT_BAUD, SIMULATED
 from ..engines import BOARD, board_options, engines
+from ..inputs import Given, as_rows, given_steps, read_inputs
+from ..link.board import DEFAULT_BAUD, SIMULATED
 from ..standalone import RunResult, run_program
 from ..terminal import print_table, progress
 
-HELP = """Run a compiled Program from its initial state. Inputs come from an .npz file that holds
-one array per input, (steps, size) or (size,) to hold it, over those that were recorded at
-compilation. Outputs are floats in the units of the model; what was learned is written with them."""
+HELP = """Run a compiled Program from its initial state. Inputs are those that were recorded at
+compilation, unless --input gives others: FILE.npz with one array per input, (steps, size) or
+(size,) to hold it, or NAME=FILE with the values of one input: an array (.npy, .npz), or recorded
+spikes as events (.npz or .csv with time in seconds, address and, if not 1, value). Outputs are
+floats in the units of the model; what was learned is written with them."""
 EXAMPLE = "spikeloom run out/channel --time 1.0 --input stimulus.npz -o result.npz"
 DEFAULT_SECONDS = 1.0
 RECORDED = "inputs.npz"
@@ -46,7 +49,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="number of time steps")
     length.add_argument("--time", type=float, metavar="S", help="the same in seconds")
-    parser.add_argument("--input", metavar="FILE.npz", help="values of the inputs by name")
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="values of the inputs by name, or of one: rows, or events (repeatable)",
+    )
+    parser.add_argument(
+        "--hold",
+        type=int,
+        default=1,
+        metavar="N",
+        help="steps that each row of --input lasts, to present images (default: 1)",
+    )
     parser.add_argument(
         "--record", action="append", metavar="NAME", help="record this output only (repeatable)"
     )
@@ -69,10 +85,14 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run the Program and write its outputs."""
     program = load_program(arguments.directory)
     recorded = Path(arguments.directory) / RECORDED
-    inputs = read_arrays(recorded) if recorded.is_file() else {}
-    if arguments.input is not None:
-        inputs |= read_arrays(arguments.input)
-    steps = _steps(arguments, program, inputs)
+    given: Given = dict(read_arrays(recorded)) if recorded.is_file() else {}
+    sizes = {name: port.size for name, port in program.inputs.items()}
+    given |= read_inputs(arguments.input, sizes, arguments.hold)
+    steps = _steps(arguments, program, given)
+    inputs = {
+        name: as_rows(values, sizes.get(name, 0), program.dt, steps)
+        for name, values in given.items()
+    }
     options = _engine_options(arguments)
     with progress("running") as show:
         result = run_program(
@@ -158,7 +178,7 @@ def _engine_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return board_options(arguments.directory) | given
 
 
-def _steps(arguments: argparse.Namespace, program: Program, inputs: dict[str, np.ndarray]) -> int:
+def _steps(arguments: argparse.Namespace, program: Program, inputs: Given) -> int:
     if arguments.steps is not None:
         steps = arguments.steps
     elif arguments.time is not None:
@@ -166,8 +186,8 @@ def _steps(arguments: argparse.Namespace, program: Program, inputs: dict[str, np
             raise InputError(f"--time {arguments.time}: must be a number of seconds")
         steps = round(arguments.time / program.dt)
     else:
-        lengths = [len(values) for values in inputs.values() if np.ndim(values) == 2]
-        steps = min(lengths) if lengths else round(DEFAULT_SECONDS / program.dt)
+        found = given_steps(inputs, program.dt)
+        steps = round(DEFAULT_SECONDS / program.dt) if found is None else found
     if steps < 0:
         raise InputError("the number of steps must not be negative")
     return int(steps)

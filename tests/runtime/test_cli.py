@@ -124,12 +124,12 @@ def test_run_may_accept_saturation(directory, tmp_path, capsys):
 
 def test_run_with_other_mistakes(directory, tmp_path, capsys):
     (tmp_path / "text.npz").write_text("hello")
-    np.save(tmp_path / "single.npy", np.zeros(2))
+    np.save(tmp_path / "single.npy", np.zeros(3))
     np.savez(tmp_path / "in.npz", stimulus=np.zeros(2))
     given = ["--input", tmp_path / "in.npz"]
     assert "no such file" in refused(capsys, "run", directory, "--input", tmp_path / "none.npz")
     assert "not an .npz" in refused(capsys, "run", directory, "--input", tmp_path / "text.npz")
-    assert "single array" in refused(capsys, "run", directory, "--input", tmp_path / "single.npy")
+    assert "has shape (3,)" in refused(capsys, "run", directory, "--input", tmp_path / "single.npy")
     assert "no engine is named" in refused(capsys, "run", directory, "--engine", "magic", *given)
     line = refused(capsys, "run", directory, "--record", "x", *given)
     assert "no output 'x'; its outputs: spikes, voltage" in line
