@@ -196,7 +196,7 @@ class Conversion:
             objects = (label,)
         self.records.append(
             LayerRecord(
-                layer.name,
+                self.prefix + layer.name,
                 "reshaping",
                 layer.layer_class,
                 value.shape,
@@ -335,6 +335,7 @@ class Conversion:
             1,
             neuron_type=neuron_type,
             encoders=np.ones((size, 1)),
+            normalize_encoders=False,
             gain=np.full(size, gain),
             bias=np.zeros(size) if bias is None else gain * bias,
             label=label,
@@ -381,7 +382,7 @@ class Conversion:
             synapse = None if self.options.synapse is None else str(self.options.synapse)
         self.records.append(
             LayerRecord(
-                layer.name,
+                self.prefix + layer.name,
                 kind,
                 " + ".join(names),
                 shape,

@@ -59,6 +59,7 @@ def _larger(
         1,
         neuron_type=nengo.RectifiedLinear(),
         encoders=np.ones((size, 1)),
+        normalize_encoders=False,
         gain=np.ones(size),
         bias=np.zeros(size),
         label=f"{label}.difference",

@@ -1,14 +1,11 @@
 """Stored Keras models against what Keras computed when they were stored."""
 
-import json
-import zipfile
 from pathlib import Path
 
 import nengo
 import numpy as np
 import pytest
 
-from spikeloom.compiler.errors import ModelError
 from spikeloom.compiler.frontends.trained.keras_file import read_keras
 from spikeloom.compiler.frontends.trained.keras_layers import Options, convert_model
 
