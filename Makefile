@@ -19,6 +19,9 @@ TESTS ?= tests
 # fpga-icestorm: reading bitstreams back; openfpgaloader: programming boards.
 APT := libpython3.11 g++ make perl ccache zlib1g-dev fpga-icestorm openfpgaloader
 
+# The version of the extra `dl` in pyproject.toml.
+TENSORFLOW := 2.21.0
+
 # Verilator's makefiles call plain `python`, which a bare Debian does not have.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -42,7 +45,7 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: $(VENV)/test.stamp $(VENV)/hardware.stamp lint
+test: $(VENV)/test.stamp $(VENV)/hardware.stamp $(VENV)/dl.stamp lint
 	$(RUN) -m pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 # The virtual environment with Spikeloom itself, editable. .venv/tree lets mypy see the root as the
@@ -71,6 +74,14 @@ $(VENV)/test.stamp: $(VENV)/demo.stamp
 
 $(VENV)/hardware.stamp: $(VENV)/apt.stamp
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[hardware]'
+	touch $@
+
+# The extra `dl`, with TensorFlow for the CPU alone: 0.6 GB less. The other two require the package
+# `tensorflow` by name, so they come without their requirements.
+$(VENV)/dl.stamp: $(VENV)/hardware.stamp
+	$(RUN) -m pip install --quiet --disable-pip-version-check tensorflow-cpu==$(TENSORFLOW) progressbar2
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps \
+	  tf-keras==$(TENSORFLOW) nengo-dl==3.6.0
 	touch $@
 
 $(VENV)/apt.stamp: $(VENV)/test.stamp

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from .compiler.frontends.nengo.neurons import LIF
     from .compiler.frontends.nengo.rule_type import rule_type
     from .compiler.frontends.nengo.rules import MPES, STDP, VDSP, VariedMPES
+    from .compiler.frontends.nengo.streams import Present, Recording, SpikeStream
+    from .compiler.frontends.trained.export import export
+    from .compiler.frontends.trained.frozen import load_frozen
+    from .compiler.frontends.trained.nir import import_nir
+    from .compiler.frontends.trained.nir_export import export_nir
+    from .compiler.frontends.trained.tensorflow import import_nengo_dl
     from .compiler.kernels.curves import curve
     from .compiler.kernels.expression import (
         as_weight,
@@ -50,10 +56,13 @@ _HOMES = {
     "Parameter": "compiler.kernels.kernel",
     "Post": "compiler.kernels.rule",
     "Pre": "compiler.kernels.rule",
+    "Present": "compiler.frontends.nengo.streams",
     "Program": "compiler.program",
+    "Recording": "compiler.frontends.nengo.streams",
     "Rule": "compiler.kernels.rule",
-    "Simulator": "runtime.simulator",
     "STDP": "compiler.frontends.nengo.rules",
+    "Simulator": "runtime.simulator",
+    "SpikeStream": "compiler.frontends.nengo.streams",
     "SpikeloomError": "compiler.errors",
     "State": "compiler.kernels.kernel",
     "Synapse": "compiler.kernels.rule",
@@ -66,7 +75,12 @@ _HOMES = {
     "constant": "compiler.kernels.expression",
     "curve": "compiler.kernels.curves",
     "divide": "compiler.kernels.expression",
+    "export": "compiler.frontends.trained.export",
+    "export_nir": "compiler.frontends.trained.nir_export",
     "floor": "compiler.kernels.expression",
+    "import_nengo_dl": "compiler.frontends.trained.tensorflow",
+    "import_nir": "compiler.frontends.trained.nir",
+    "load_frozen": "compiler.frontends.trained.frozen",
     "load_program": "compiler.storage",
     "max_of": "compiler.kernels.reductions",
     "maximum": "compiler.kernels.expression",
@@ -95,9 +109,12 @@ __all__ = [
     "Parameter",
     "Post",
     "Pre",
+    "Present",
     "Program",
+    "Recording",
     "Rule",
     "Simulator",
+    "SpikeStream",
     "SpikeloomError",
     "State",
     "Synapse",
@@ -110,7 +127,12 @@ __all__ = [
     "constant",
     "curve",
     "divide",
+    "export",
+    "export_nir",
     "floor",
+    "import_nengo_dl",
+    "import_nir",
+    "load_frozen",
     "load_program",
     "max_of",
     "maximum",

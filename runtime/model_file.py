@@ -1,4 +1,7 @@
-"""Networks out of files: ``MODEL.py``, ``MODEL.py:NAME``, ``MODEL.nir``, ``MODEL.nir:CHOICES``."""
+"""Networks out of files: ``MODEL.py``, ``MODEL.py:NAME``, ``MODEL.nir``, ``MODEL.nir:CHOICES``.
+
+``MODEL.slm``, ``MODEL.keras`` and ``MODEL.h5`` are read by `spikeloom.runtime.trained_files`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler.errors import ModelError
+from .trained_files import is_trained, load_trained
 
 DEFAULT_NAME = "model"
 DEFAULT_DT = 0.001
@@ -22,7 +26,8 @@ def load_network(reference: str, dt: float | None = None) -> tuple[Any, str]:
     ----------
     reference : str
         ``FILE.py`` (its variable `model`, or its only network) or ``FILE.py:NAME``; ``FILE.nir`` or
-        ``FILE.nir:reset=...,method=...`` (`import_nir` tells what there is to choose).
+        ``FILE.nir:reset=...,method=...`` (`import_nir` tells what there is to choose);
+        ``FILE.slm``; ``FILE.keras`` or ``FILE.h5``, with ``:neuron=...`` (`trained_files`).
     dt : float, optional
         The time step in seconds, for a file that does not state its own.
 
@@ -39,6 +44,9 @@ def load_network(reference: str, dt: float | None = None) -> tuple[Any, str]:
     """
     if is_nir(reference):
         return _load_nir(reference, dt)
+    if is_trained(reference):
+        trained = load_trained(reference).network
+        return trained, trained.label or Path(reference).stem
     path, _, name = reference.partition(":") if ".py:" in reference else (reference, "", "")
     file = Path(path)
     if not file.is_file():
@@ -114,7 +122,8 @@ def blame(reference: str, error: Exception) -> ModelError | None:
     """
     from nengo.exceptions import NengoException
 
-    file = Path(reference.rpartition(".py")[0] + ".py")
+    python = ".py" in reference
+    file = Path(reference.rpartition(".py")[0] + ".py" if python else reference)
     line = _line_in(file, error)
     if not line and not isinstance(error, NengoException):
         return None

@@ -17,11 +17,13 @@ from ...compiler.machine import Machine
 from ..inputs import show_in
 from ..model_file import blame, load_network, time_step
 from ..terminal import print_table, progress
+from ..trained_files import NEURONS, is_trained, load_trained, with_choices
 
 HELP = """Lower a Nengo network to a Program. MODEL.py defines a nengo.Network in the variable
 `model`, or in the one that is named behind a colon; MODEL.nir holds a NIR graph, and behind a colon
-may stand reset=... and method=... (docs/nir.md). DIR gets the Program, the inputs of a run of
-it, and a report (report.html, report.json) that compares it with float Nengo."""
+may stand reset=... and method=... (docs/nir.md); MODEL.slm is what spikeloom.export wrote, and
+MODEL.keras or MODEL.h5 a Keras model (docs/trained.md). DIR gets the Program, the inputs of a run
+of it, and a report (report.html, report.json) that compares it with float Nengo."""
 EXAMPLE = "spikeloom compile examples/channel.py -o out/channel --calibrate 1"
 DEFAULT_COMPARE = 1.0
 
@@ -60,6 +62,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="length of the comparison with float Nengo (default: that of --input, or 1.0; 0 for "
         "none)",
     )
+    keras = parser.add_argument_group("Keras models", "how activations become neurons")
+    keras.add_argument("--neuron", choices=NEURONS, help="instead of relu (default: relu)")
+    keras.add_argument(
+        "--amplitude",
+        type=float,
+        metavar="A",
+        help="what a spike of --neuron is worth (default: 1)",
+    )
+    keras.add_argument(
+        "--scale-firing-rates",
+        type=float,
+        metavar="X",
+        help="multiply the input of neurons by this and divide their output by it",
+    )
+    keras.add_argument(
+        "--synapse", type=float, metavar="S", help="filter behind neurons, seconds (default: none)"
+    )
+    keras.add_argument(
+        "--pooling",
+        choices=("largest", "average"),
+        help="average: for the model's max pooling, too, which spikes cannot do",
+    )
     parser.add_argument("--engine", default="native", help="what runs it (default: native)")
     parser.add_argument(
         "--lanes", type=int, help=f"lanes of the loom (default: {Machine().lanes}, or the board's)"
@@ -92,6 +116,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Compile, compare, write, and print the summary."""
     machine = _check(arguments)
+    arguments.model = with_choices(
+        arguments.model,
+        neuron=arguments.neuron,
+        amplitude=arguments.amplitude,
+        scale=arguments.scale_firing_rates,
+        synapse=arguments.synapse,
+        pooling=arguments.pooling,
+    )
     arguments.dt = time_step(arguments.model, arguments.dt)
     network, name = load_network(arguments.model, arguments.dt)
     network.label = name
@@ -123,6 +155,10 @@ def execute(arguments: argparse.Namespace) -> int:
             if model_error is None:
                 raise
             raise model_error from e
+        if is_trained(arguments.model):
+            trained = load_trained(arguments.model)
+            deployment.data["parameter_map"] = [record.to_json() for record in trained.layers]
+            deployment.data["remarks"] = trained.remarks
         if arguments.output is not None:
             show("writing")
             write_deployment(deployment, arguments.output)
@@ -163,8 +199,20 @@ def _check(arguments: argparse.Namespace) -> Machine:
         raise InputError(f"--lanes {arguments.lanes}: must be a power of two") from e
 
 
+def print_parameter_map(layers: list[dict[str, Any]], remarks: list[str]) -> None:
+    """Print which trained number went where."""
+    from ...compiler.frontends.trained.parameter_map import FORMULA, HEADER, LayerRecord, map_rows
+
+    print_table(list(HEADER), map_rows([LayerRecord.from_json(layer) for layer in layers]))
+    print(FORMULA)
+    for remark in remarks:
+        print(f"note: {remark}")
+
+
 def print_summary(data: dict[str, Any]) -> None:
     """Print what the report says, in short: where, how exact, how large, how fast."""
+    if data.get("parameter_map"):
+        print_parameter_map(data["parameter_map"], data.get("remarks", []))
     neurons, memories = data["neurons"], data["memories"]
     print(f"{data['model']}: {neurons['chip']} neurons on the chip, {neurons['host']} on the host")
     for row in data["placement"]:
@@ -209,6 +257,8 @@ def print_summary(data: dict[str, Any]) -> None:
         _print_hardware(data["hardware"])
     for name, count in (data["saturations"] or {}).items():
         print(f"saturated: {name} {count} times")
+    for advice in data["advice"]:
+        print(f"advice: {advice['subject']}: {advice['what']}; {advice['remedy']}")
 
 
 def _print_hardware(hardware: dict[str, Any]) -> None:
