@@ -23,6 +23,9 @@ NODES = (
 ).split()
 """The nodes of NIR 1.0.8."""
 
+STATELESS = ("Affine AvgPool2d Conv1d Conv2d Flatten Identity Linear Scale SumPool2d").split()
+"""Those whose output depends on their input of the same step alone."""
+
 Shape = tuple[int, ...]
 Edge = tuple[str, str]
 
@@ -154,7 +157,8 @@ def flat_graph(stored: Mapping[str, Any], dt: float) -> FlatGraph:
         if item.kind == "Delay" and item.array("delay").min(initial=np.inf) > 0.5 * dt
     }
     instant = [(a, b) for a, b in edges if b not in slow]
-    graph = FlatGraph(items, edges, _late(items, instant), metadata)
+    kinds = {name: item.kind for name, item in items.items()}
+    graph = FlatGraph(items, edges, closing_edges(kinds, instant), metadata)
     order = nx.DiGraph()
     order.add_nodes_from(items)
     order.add_edges_from(e for e in instant if e not in graph.late)
@@ -215,19 +219,24 @@ def _flatten(
     return ends[0], ends[1]
 
 
-def _late(items: Mapping[str, Item], edges: Iterable[Edge]) -> set[Edge]:
-    """The edges that close a cycle, found depth first from the inputs, in the file's order."""
-    follow: dict[str, list[str]] = {name: [] for name in items}
+def closing_edges(kinds: Mapping[str, str], edges: Iterable[Edge]) -> set[Edge]:
+    """The edges that close a cycle, found depth first from the inputs, in the order of the edges.
+
+    Where such an edge leads from layers without state, it is taken to be the one that leads to
+    them: so biases of these layers count from the first step on.
+
+    Parameters
+    ----------
+    kinds : mapping of node name -> kind
+    edges : iterable of (str, str)
+    """
+    edges = list(edges)
+    follow: dict[str, list[str]] = {name: [] for name in kinds}
     for a, b in edges:
         follow[a].append(b)
-    graph = nx.DiGraph()
-    graph.add_nodes_from(items)
-    graph.add_edges_from(edges)
-    in_cycle = {e for c in nx.strongly_connected_components(graph) for e in graph.subgraph(c).edges}
-    late: set[Edge] = set()
+    closing: set[Edge] = set()
     done: set[str] = set()
-    starts = sorted(items, key=lambda name: items[name].kind != "Input")
-    for start in starts:
+    for start in sorted(kinds, key=lambda name: (kinds[name] != "Input", name)):
         if start in done:
             continue
         open_nodes, stack = {start}, [(start, iter(follow[start]))]
@@ -239,11 +248,21 @@ def _late(items: Mapping[str, Item], edges: Iterable[Edge]) -> set[Edge]:
                 open_nodes.discard(node)
                 done.add(node)
             elif step in open_nodes:
-                late.add((node, step))
+                closing.add((node, step))
             elif step not in done:
                 open_nodes.add(step)
                 stack.append((step, iter(follow[step])))
-    return late & in_cycle
+    return {moved_back(edge, kinds, edges) for edge in closing}
+
+
+def moved_back(edge: Edge, kinds: Mapping[str, str], edges: list[Edge]) -> Edge:
+    """The edge into the layers without state, one after the other, out of which `edge` leads."""
+    while kinds[edge[0]] in STATELESS:
+        into = [e for e in edges if e[1] == edge[0]]
+        if len(into) != 1 or sum(e[0] == edge[0] for e in edges) != 1:
+            break
+        edge = into[0]
+    return edge
 
 
 def _infer(graph: FlatGraph) -> None:

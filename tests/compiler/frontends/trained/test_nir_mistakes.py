@@ -125,7 +125,9 @@ def test_shapes_that_meet_must_be_equal():
     nodes = {"a": nir.Input([3]), "b": lif(), "w": nir.Linear(np.ones((4, 3)))}
     edges = [("a", "b"), ("b", "w"), ("w", "b"), ("b", "z")]
     message = refused(graph({**nodes, "z": nir.Output([3])}, edges))
-    assert "node 'b' (LIF): takes values of shape (3,), but 'w' gives (4,)" in message
+    assert (
+        "node 'b' (LIF): gets values of different shapes: (3,) from 'a', (4,) from 'w'" in message
+    )
 
 
 def test_a_subgraph_with_two_inputs():
