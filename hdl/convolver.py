@@ -178,16 +178,16 @@ class Convolver(wiring.Component):
         looked at again.
         """
         fields, memory = self.fields, latencies(self.shape.machine).memory
-        more, found, hit = Signal(), Signal(), Signal()
+        more, found, hit = (Signal(name=name) for name in ("more", "found", "hit"))
         stop = Signal.like(self.source, name="stop")
         looks: list[Value] = [more & ~found]
         for n in range(memory):
             looks.append(register(m, looks[-1] & ~hit, f"looked_{n + 1}"))
         m.d.comb += hit.eq(looks[-1] & (self.event | self.value_q.any()))
         here = delay(m, self.source, memory, "here")
-        number, value = Signal.like(self.index), Signal.like(self.x)
+        number, value = Signal.like(self.index, name="number"), Signal.like(self.x, name="value")
         following = (Mux(hit, here, self.source) + 1)[: len(stop)]
-        self.taken = Signal()
+        self.taken = Signal(name="taken")
         with m.If(self.go):
             count = Mux(self.event, self.count, fields.rows)
             m.d.sync += [more.eq(1), self.source.eq(fields.source), stop.eq(fields.source + count)]
@@ -209,9 +209,10 @@ class Convolver(wiring.Component):
     ) -> tuple[Value, Value, Value]:
         """Slot after slot of what was found: (valid, its base in the stencil, at work)."""
         held = self.held
-        running, slot, last_cycle = Signal(), Signal(), Signal()
-        cycle = Signal.like(held["last_cycle"])
-        place = Signal.like(held["stencil"])
+        names = ("running", "slot", "period_ends")
+        running, slot, last_cycle = (Signal(name=name) for name in names)
+        cycle = Signal.like(held["last_cycle"], name="cycle")
+        place = Signal.like(held["stencil"], name="place")
         self.element = Signal.like(number, name="element")
         self.operand = Signal.like(value, name="operand")
         m.d.comb += self.taken.eq(found & (~running | last_cycle))

@@ -9,6 +9,7 @@ import re
 import pytest
 from competing import network
 from cores import generate, shape_for, side_by_side
+from random_convolutions import random_convolution_program
 from random_programs import FAMILY, random_inputs, random_program
 from random_rules import driven, random_learning_program
 
@@ -88,6 +89,29 @@ LEARNING_MUTANTS = {
     "another state captured": ("loom_core.captures", "slot_1", "~{}"),
     "padding kept": ("loom_core.captures", "element_0_1", "{} | 1"),
     "update does not wait": ("loom_core.sequencer", "update_active", "1'h0"),
+}
+
+
+CONVOLUTION_SEEDS = range(FAMILY, 2 * FAMILY)  # values and events, channels, many slots
+
+CONVOLUTION_MUTANTS = {
+    "zeros are not left out": ("loom_core.convolver", "found", "{} | looked_2"),
+    "one element too few": ("loom_core.convolver", "stop", "{} - 1"),
+    "looks before what was found is taken": ("loom_core.convolver", "looked_1", "more"),
+    "what was looked at too early counts": ("loom_core.convolver", "looked_2", "looked_1"),
+    "the next element's number": ("loom_core.convolver", "number", "{} + 1"),
+    "another element's value": ("loom_core.convolver", "operand", "{} ^ 1"),
+    "the period is too short": ("loom_core.convolver", "last_cycle", "{} - 1"),
+    "a slot too many": ("loom_core.convolver", "last_slot", "{} + 1"),
+    "channels taken for one": ("loom_core.convolver", "mask", "0"),
+    "another entry": ("loom_core.convolver", "address", "{} ^ 1"),
+    "nothing counts as something": ("loom_core.convolver", "there_at", "1'h1"),
+    "weights of another channel": ("loom_core.convolver", "entry_channel_*", "address_channel"),
+    "another accumulator": ("loom_core.convolver", "target_now", "{} ^ 1"),
+    "reaches a cycle early": ("loom_core.convolver", "reached_*", "reached_4"),
+    "ends too early": ("loom_core.convolver", "finish_*", "finish_9"),
+    "convolution does not wait": ("loom_core.sequencer", "convolution_active", "1'h0"),
+    "parameters taken for a kernel's": ("loom_core.sequencer", "for_convolution", "1'h0"),
 }
 
 
@@ -186,4 +210,26 @@ def test_the_sound_core_learns(learning_programs, learning_core):
 def test_mutants_that_learn_are_caught(learning_programs, learning_core, name):
     verilog, layout = learning_core
     caught = differences(learning_programs, mutate(verilog, *LEARNING_MUTANTS[name]), layout)
+    assert caught is not None, f"nobody noticed: {name}"
+
+
+@pytest.fixture(scope="module")
+def convolution_programs():
+    return {seed: random_convolution_program(seed) for seed in CONVOLUTION_SEEDS}
+
+
+@pytest.fixture(scope="module")
+def convolution_core(convolution_programs):
+    return generate(shape_for(list(convolution_programs.values())))
+
+
+def test_the_sound_core_convolves(convolution_programs, convolution_core):
+    assert differences(convolution_programs, *convolution_core) is None
+
+
+@pytest.mark.parametrize("name", CONVOLUTION_MUTANTS)
+def test_mutants_that_convolve_are_caught(convolution_programs, convolution_core, name):
+    verilog, layout = convolution_core
+    mutant = mutate(verilog, *CONVOLUTION_MUTANTS[name])
+    caught = differences(convolution_programs, mutant, layout)
     assert caught is not None, f"nobody noticed: {name}"
