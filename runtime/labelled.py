@@ -85,13 +85,21 @@ def load_labelled(path: str | Path) -> Labelled:
 def input_node(network: nengo.Network, name: str | None = None) -> nengo.Node:
     """The node that images are put into: the one of that name, or the only one.
 
+    Nodes with a constant other than zero (biases of trained layers) count only where all are such.
+
     Raises
     ------
     ModelError
         If there is none, or several to choose from.
     """
     nodes = [node for node in network.all_nodes if node.size_in == 0 and node.size_out > 0]
+    if name is None:
+        nodes = [n for n in nodes if not _is_bias(n.output)] or nodes
     return _only(nodes, name, "input node", "--input")
+
+
+def _is_bias(output: Any) -> bool:
+    return isinstance(output, np.ndarray) and bool(np.any(output))
 
 
 def output_probe(network: nengo.Network, name: str | None = None) -> nengo.Probe:

@@ -99,8 +99,15 @@ class Conversion:
         self.prefix = prefix
         self.records: list[LayerRecord] = []
 
-    def convert(self, model: KerasModel, inputs: list[Value]) -> list[Value]:
+    def convert(self, model: KerasModel, inputs: list[Value], final: bool = True) -> list[Value]:
         """The outputs of a model with the given inputs.
+
+        Parameters
+        ----------
+        model : KerasModel
+        inputs : list of Value
+        final : bool
+            Whether its outputs are those of the whole network: nothing comes behind them.
 
         Raises
         ------
@@ -109,7 +116,7 @@ class Conversion:
         """
         order, outputs, removed = steps(model)
         values: dict[Key, Value] = dict(zip(model.inputs, inputs, strict=True))
-        last = set(outputs)
+        last = set(outputs) if final else set()
         for key, step in order.items():
             if key in values:
                 continue
@@ -138,7 +145,7 @@ class Conversion:
         kind = layer.layer_class
         if kind in MODELS:
             assert layer.model is not None
-            outputs = self.convert(layer.model, inputs)
+            outputs = self.convert(layer.model, inputs, last)
             if len(outputs) > 1:
                 raise ModelError(f"{layer}: a model inside a model may have one output only")
             return outputs[0]

@@ -78,6 +78,7 @@ class _TensorNodes:
         self.records: dict[Any, list[LayerRecord]] = {}
         self.inside: set[Any] = set()
         tensor_nodes = [n for n in network.all_nodes if hasattr(n, "tensor_func")]
+        self._read = {conn.pre_obj for conn in network.all_connections}
         self._place = {node: i + 1 for i, node in enumerate(tensor_nodes)}
 
     def make(self, node: nengo.Node) -> Part | None:
@@ -86,18 +87,28 @@ class _TensorNodes:
         function = node.tensor_func
         place = self._place[node]
         name = node.label or getattr(function, "name", None) or f"TensorNode {place}"
-        if not hasattr(function, "get_config") or node.pass_time or node.shape_in is None:
-            why = "looks at the time" if hasattr(function, "get_config") else "is a Python function"
+        activation = _activation(function)
+        if activation is None and not hasattr(function, "get_config"):
             raise ModelError(
-                f"TensorNode {place}, {name!r}: it {why}, which cannot be put on the chip; use a "
-                "layer of Keras in nengo_dl.Layer"
+                f"TensorNode {place}, {name!r}: it computes a Python function, which cannot be put "
+                "on the chip; use a layer of Keras in nengo_dl.Layer"
             )
-        model = layer_model(function, tuple(int(n) for n in node.shape_in), name, place)
+        if node.pass_time or node.shape_in is None:
+            raise ModelError(
+                f"TensorNode {place}, {name!r}: it looks at the time, which cannot be put on the "
+                "chip; give the time as an input (a Node) and set pass_time=False"
+            )
+        shape = tuple(int(n) for n in node.shape_in)
+        if activation is None:
+            model = layer_model(function, shape, name, place)
+        else:
+            config = {"activation": activation}
+            model = _one_layer(name, "Activation", config, [], shape, place)
         before = set(nengo.Network.context[-1].all_objects)
         entry = nengo.Node(size_in=int(node.size_in), label=f"{name}.in")
         prefix = "" if next(reversed(model.layers.values())).model is None else f"{name}/"
         conversion = Conversion(Options(), prefix)
-        (out,) = conversion.convert(model, [Value(entry, tuple(node.shape_in))])
+        (out,) = conversion.convert(model, [Value(entry, shape)], node not in self._read)
         self.records[entry] = conversion.records
         self.inside |= set(nengo.Network.context[-1].all_objects) - before
         return entry, out.obj
@@ -117,18 +128,35 @@ def layer_model(layer: Any, shape: tuple[int, ...], name: str, position: int = 1
         Its place, for errors.
     """
     kind = type(layer).__name__
-    entry = KerasLayer("input", "InputLayer", {"batch_shape": (None, *shape)}, [], [], 0)
-    source = ("input", 0)
     config = layer.get_config()
-    weights = live_weights(layer)
     known = type(layer).__module__.split(".")[0] in ("keras", "tf_keras", "tensorflow")
-    inner = parse_model(kind, config, weights, ()) if kind in MODELS else None
+    inner = parse_model(kind, config, live_weights(layer)) if kind in MODELS else None
     arrays = [] if inner is not None else _arrays(layer)
-    made = KerasLayer(
-        name, kind if known else f"own {kind}", config, arrays, [source], position, inner
+    return _one_layer(
+        name, kind if known else f"own {kind}", config, arrays, shape, position, inner
     )
-    key = (name, 0)
+
+
+def _one_layer(
+    name: str,
+    kind: str,
+    config: Json,
+    weights: list[np.ndarray],
+    shape: tuple[int, ...],
+    position: int,
+    inner: KerasModel | None = None,
+) -> KerasModel:
+    source, key = ("input", 0), (name, 0)
+    entry = KerasLayer("input", "InputLayer", {"batch_shape": (None, *shape)}, [], [], 0)
+    made = KerasLayer(name, kind, config, weights, [source], position, inner)
     return KerasModel(name, {source: entry, key: made}, [source], [key])
+
+
+def _activation(function: Any) -> str | None:
+    """The name of one of Keras's own activation functions; None for anything else."""
+    module = getattr(function, "__module__", None) or ""
+    ours = module.startswith(("tf_keras.", "keras.")) and module.endswith("activations")
+    return function.__name__ if ours and not hasattr(function, "get_config") else None
 
 
 def live_weights(model: Any) -> Weights:

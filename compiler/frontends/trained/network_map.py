@@ -43,7 +43,8 @@ def network_records(
         elif obj.output is not None:
             size = (int(obj.size_out),)
             name = names[obj]
-            records.append(LayerRecord(name, "input", "Node", size, size, objects=(name,)))
+            kind = "constant" if _constant(obj.output) else "input"
+            records.append(LayerRecord(name, kind, "Node", size, size, objects=(name,)))
     return records
 
 
@@ -139,3 +140,8 @@ def neuron_text(neuron_type: nengo.neurons.NeuronType) -> str:
 def _ends(values: Any) -> tuple[float, float]:
     array = np.asarray(values, dtype=float)
     return float(array.min()), float(array.max())
+
+
+def _constant(output: Any) -> bool:
+    """Whether a node's output is a number of the network, such as a bias; inputs are zero."""
+    return not isinstance(output, nengo.Process) and bool(np.any(output))

@@ -20,8 +20,8 @@ class LayerRecord:
     name : str
         As the trained model calls it.
     kind : str
-        What it became: ``input``, ``weights``, ``neurons``, ``weights and neurons``, ``reshaping``,
-        ``pooling``, ``sum``, ``folded``, ``removed``.
+        What it became: ``input``, ``constant``, ``weights``, ``neurons``, ``weights and neurons``,
+        ``reshaping``, ``pooling``, ``sum``, ``removed``.
     layer_class : str
         Class in the trained model: ``Dense``, ``Conv2D``, ``Ensemble``, ...
     shape_in, shape_out : tuple of int
