@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from ..compiler.compile import compile_graph
 from ..compiler.disassembly import parameter_text
 from ..compiler.errors import InputError, ModelError
+from ..compiler.frontends.nengo.neuron_type import KernelNeurons
 from ..compiler.instructions import Map
 from ..compiler.machine import Machine
 from .calibration import calibrated
@@ -104,9 +105,10 @@ def layers(sim: RecordingSimulator, program: Any) -> Iterator[dict[str, Any]]:
     ensembles = [e for e in sim.model.params if isinstance(e, nengo.Ensemble)]
     for ensemble, row in zip(ensembles, ensemble_rows(sim, program), strict=True):
         kind, built = ensemble.neuron_type, sim.data[ensemble]
+        of_kernel = kind.kernel().values if isinstance(kind, KernelNeurons) else {}
         row["parameters"] = {
             name: float(getattr(kind, name))
-            for name in PARAMETERS
+            for name in dict.fromkeys((*PARAMETERS, *of_kernel))
             if isinstance(getattr(kind, name, None), (int, float))
         }
         row["spiking"] = bool(kind.spiking)

@@ -65,6 +65,15 @@ class KernelNeurons(NeuronType):
         for name, value in self.kernel_class(**values).values.items():
             setattr(self, name, value)
 
+    @property
+    def _argreprs(self) -> list[str]:
+        """What its repr shows: the kernel's parameters, and an amplitude that is not 1."""
+        shown = {
+            **self.kernel().values,
+            **({"amplitude": self.amplitude} if self.amplitude != 1 else {}),
+        }
+        return [f"{name}={value:g}" for name, value in shown.items()]
+
     def kernel(self) -> Kernel:
         """The kernel with this type's parameters."""
         names = self.kernel_class.declared(Parameter)
