@@ -10,21 +10,25 @@ from typing import Any
 import nengo
 import numpy as np
 
+from ..compiler.compile import compile_graph
 from ..compiler.errors import InputError, KernelError, ModelError
 from ..compiler.machine import Machine
 from ..compiler.passes.coarsen import WeightBits
+from .advice import advise
 from .calibration import calibrated
 from .deployment import DEFAULT_SEED, quiet_ranges
 from .float_images import float_images
 from .images import ImageSimulator, Sampling
 from .labelled import Labelled, input_node, output_probe, present
+from .measured import measured
 from .recording import RecordingSimulator
+from .replay import replay
 
 POINTS = 10
 """At so many times the accuracy is looked at."""
 
-FITTED = 4
-"""Images over which ranges that no proof bounds are widened until nothing saturates."""
+FITTED = 10
+"""Images over which rates are looked at, and unproved ranges widened until nothing saturates."""
 
 FEWEST_WEIGHT_BITS, FEWEST_STATE_BITS = 4, 12
 """Where the search for the smallest formats begins."""
@@ -131,6 +135,11 @@ class Experiment:
         Fit all ranges that are not proved to these images, instead of widening those that are left.
     engine : str
 
+    Attributes
+    ----------
+    advice : list of Advice
+        From a run over the first images, or those of `calibration`.
+
     Raises
     ------
     ModelError
@@ -174,7 +183,12 @@ class Experiment:
             raise ModelError(f"{self.name}: nothing in it can run on the chip")
         with quiet_ranges():
             sim, _ = calibrated(sim, len(shown) * steps, calibration is not None, options)
+            sim.reset(seed=sim.seed)
+            sim.run_steps(len(shown) * steps)
         self._graph = sim.graph
+        compilation = compile_graph(sim.graph)
+        seen = replay(compilation.program, len(shown) * steps, sim.sent(), engine)
+        self.advice = advise(measured(sim, compilation, seen, len(shown) * steps))
         sim.close()
         present(node, data.images, self.sampling.rows * dt)
         self._model = nengo.builder.Model(dt=dt)

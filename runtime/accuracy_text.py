@@ -65,6 +65,8 @@ def print_accuracy(data: dict[str, Any]) -> None:
         )
         found = search["found"]
         print(f"found: {formats_text(found)}" if found else "none is enough: give more steps")
+    for advice in data["advice"]:
+        print(f"advice: {advice['subject']}: {advice['what']}; {advice['remedy']}")
 
 
 def formats_text(formats: dict[str, Any]) -> str:

@@ -27,9 +27,11 @@ from ..compiler.machine import Machine
 from ..compiler.program import Program
 from ..compiler.shape import needs
 from ..compiler.storage import encode_program, holds_program
+from .advice import advise
 from .arrays import encode_arrays
 from .calibration import calibrated
 from .comparison import SPIKES, VALUES, Comparison
+from .measured import measured
 from .ranges import known_limit
 from .recording import RecordingSimulator
 from .replay import replay
@@ -182,6 +184,8 @@ def deploy(
         findings.steps = steps
         if not allow_saturation:
             refuse_saturation(findings)
+    findings.measured = measured(sim, compilation, findings.seen, steps)
+    findings.advice = advise(findings.measured)
     built = None
     if board is not None:
         with part("hardware"):

@@ -28,6 +28,8 @@ class Replay:
         Largest absolute value, in the model's units, of each state and of the value that readers
         see (under ``output``), at the ends of the steps.
     saturations : dict of population name -> int
+    spikes : dict of population name -> (size,) float64 ndarray
+        How often each neuron fired in all steps together.
     """
 
     events: dict[str, np.ndarray]
@@ -35,6 +37,7 @@ class Replay:
     multiplying: np.ndarray
     largest: dict[str, dict[str, float]]
     saturations: dict[str, int]
+    spikes: dict[str, np.ndarray]
 
 
 def replay(
@@ -60,6 +63,8 @@ def replay(
     }
     machine = create_engine(engine, program)
     counts = np.zeros((steps + 1, program.event_lists), np.int64)
+    maps = [i for i in program.instructions if isinstance(i, Map)]
+    fired = {i: np.zeros(i.length) for i in maps if i.list >= 0}
     peak = {memory: _magnitude(machine.memory(memory)) for memory in ("value", "state")}
     for step in range(steps):
         for phase in range(len(program.phases)):
@@ -68,6 +73,7 @@ def replay(
                     machine.write(name, values[step])
             machine.step(phase)
         counts[step + 1] = machine.memory("count")
+        _count_spikes(fired, machine.memory("event"), counts[step + 1])
         for memory, most in peak.items():
             np.maximum(most, _magnitude(machine.memory(memory)), out=most)
     now, before = (
@@ -75,14 +81,24 @@ def replay(
         for rows in (counts[1:], counts[:-1])
     )
     cycles = step_cycles(program, now, before)
-    maps = [i for i in program.instructions if isinstance(i, Map)]
     return Replay(
         events={i.population: counts[1:, i.list] for i in maps if i.list >= 0},
         cycles=np.broadcast_to(np.asarray(cycles.total, np.int64), (steps,)),
         multiplying=np.broadcast_to(np.asarray(cycles.multiplying, np.int64), (steps,)),
         largest={i.population: _largest(program, i, peak) for i in maps},
         saturations=machine.saturations(),
+        spikes={
+            i.population: payloads * 2.0 ** -(program.kernels[i.kernel].emit_fraction or 0)
+            for i, payloads in fired.items()
+        },
     )
+
+
+def _count_spikes(fired: dict[Map, np.ndarray], event: np.ndarray, count: np.ndarray) -> None:
+    """Add the payloads of a step's events to those of each neuron."""
+    for i, payloads in fired.items():
+        found = event[i.target : i.target + count[i.list]]
+        payloads[found[:, 0]] += found[:, 1]
 
 
 def _magnitude(words: np.ndarray) -> np.ndarray:

@@ -12,7 +12,9 @@ from ..compiler.cost import memory_sizes, step_cycles
 from ..compiler.disassembly import disassemble
 from ..compiler.program import Program
 from ..compiler.storage import program_hash
+from .advice import Advice
 from .comparison import SPIKES, Comparison
+from .measured import Measured
 from .replay import Replay
 
 
@@ -41,6 +43,9 @@ class Findings:
         Seconds that each part of the work took.
     hardware : dict or None
         The board and what was built for it (`spikeloom.runtime.deployment.hardware_data`).
+    measured : Measured or None
+        What the advice is based on.
+    advice : list of Advice
     """
 
     program: Program
@@ -53,6 +58,8 @@ class Findings:
     steps: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     hardware: dict[str, Any] | None = None
+    measured: Measured | None = None
+    advice: list[Advice] = field(default_factory=list)
 
 
 def report_data(findings: Findings) -> dict[str, Any]:
@@ -71,6 +78,7 @@ def report_data(findings: Findings) -> dict[str, Any]:
         "placement": findings.placement,
         "neurons": _neurons(findings.placement),
         "ensembles": findings.ensembles,
+        "advice": [advice.to_json() for advice in findings.advice],
         "signals": _signals(findings),
         "probes": [comparison.summary() for comparison in findings.comparisons],
         "memories": {
@@ -181,6 +189,7 @@ def render_report(findings: Findings, data: Mapping[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, select_autoescape
     from markupsafe import Markup
 
+    from .advice_plots import plot_errors, plot_parts, plot_rates
     from .report_plots import plot_cycles, plot_memories, plot_spikes, plot_values
 
     environment = Environment(
@@ -197,11 +206,18 @@ def render_report(findings: Findings, data: Mapping[str, Any]) -> str:
     if findings.seen is not None and len(findings.seen.cycles):
         idle = data["cycles"]["without_events"]
         cycles = Markup(plot_cycles(findings.seen.cycles, idle, findings.program.dt))
+    pictures = []
+    if findings.measured is not None:
+        for plot in (plot_rates, plot_errors, plot_parts):
+            picture = plot(findings.measured)
+            if picture is not None:
+                pictures.append((plot.__doc__, Markup(picture)))
     bits = {name: memory["bits"] for name, memory in data["memories"].items()}
     return environment.get_template("report.html.j2").render(
         data=data,
         event_kernels=[c.name for c in findings.program.kernels.values() if c.emits == "events"],
         plots=plots,
+        pictures=pictures,
         cycles_plot=cycles,
         memory_plot=Markup(plot_memories(bits)),
         listing=disassemble(findings.program),

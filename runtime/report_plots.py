@@ -22,7 +22,7 @@ _MOST_NEURONS = 100
 
 def plot_values(comparison: Comparison) -> str:
     """Float and fixed point over time, and their difference below, on its own scale."""
-    figure, (above, below) = _figure(3.1, 2, (3, 1))
+    figure, (above, below) = new_figure(3.1, 2, (3, 1))
     shown = min(comparison.fixed.shape[1], _MOST_DIMENSIONS)
     times, floating, fixed = (
         _thin(a) for a in (comparison.times, comparison.floating, comparison.fixed)
@@ -38,13 +38,13 @@ def plot_values(comparison: Comparison) -> str:
     below.axhline(0, color="#d5d9de", linewidth=0.6, zorder=0)
     below.set_ylabel("difference", fontsize=7)
     below.set_xlabel("s", fontsize=7)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def plot_spikes(comparison: Comparison) -> str:
     """A raster: a dot for each spike of the fixed-point network, float's below it in grey."""
     neurons = min(comparison.fixed.shape[1], _MOST_NEURONS)
-    figure, (axes,) = _figure(1.2 + 0.02 * neurons, 1)
+    figure, (axes,) = new_figure(1.2 + 0.02 * neurons, 1)
     for data, colour, size, label in (
         (comparison.floating, FLOAT_COLOUR, 5.0, "float (Nengo)"),
         (comparison.fixed, FIXED_COLOUR, 1.2, "fixed point"),
@@ -58,12 +58,12 @@ def plot_spikes(comparison: Comparison) -> str:
     axes.set_xlabel("s", fontsize=7)
     axes.set_ylim(-1, neurons)
     _legend(axes)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def plot_cycles(cycles: np.ndarray, idle: int, dt: float) -> str:
     """Clock cycles of each step, over the floor that a step without spikes takes."""
-    figure, (axes,) = _figure(1.7, 1)
+    figure, (axes,) = new_figure(1.7, 1)
     times = _thin(np.arange(1, len(cycles) + 1) * dt)
     axes.fill_between(times, idle, _thin(cycles), color=FIXED_COLOUR, alpha=0.25, linewidth=0)
     axes.plot(times, _thin(cycles), color=FIXED_COLOUR, linewidth=0.7)
@@ -75,13 +75,13 @@ def plot_cycles(cycles: np.ndarray, idle: int, dt: float) -> str:
     axes.margins(y=0.15)  # spikes matter little beside the floor: the axis does not begin at 0
     axes.set_ylabel("cycles per step", fontsize=7)
     axes.set_xlabel("s", fontsize=7)
-    return _svg(figure)
+    return to_svg(figure)
 
 
 def plot_memories(bits: Mapping[str, int]) -> str:
     """A bar for each memory, in kilobits."""
     names = [name for name, count in bits.items() if count]
-    figure, (axes,) = _figure(0.45 + 0.2 * len(names), 1)
+    figure, (axes,) = new_figure(0.45 + 0.2 * len(names), 1)
     sizes = [bits[name] / 1024 for name in names]
     axes.barh(range(len(names)), sizes, color=FIXED_COLOUR, height=0.62)
     axes.set_yticks(range(len(names)), names, fontsize=7)
@@ -92,10 +92,11 @@ def plot_memories(bits: Mapping[str, int]) -> str:
         )  # fmt: skip
     axes.set_xlabel("kbit", fontsize=7)
     axes.margins(x=0.1)
-    return _svg(figure)
+    return to_svg(figure)
 
 
-def _figure(height: float, rows: int, ratios: tuple[int, ...] | None = None) -> tuple:
+def new_figure(height: float, rows: int, ratios: tuple[int, ...] | None = None) -> tuple:
+    """A figure of the report's width, and its axes, one below the other."""
     figure = Figure(figsize=(7.4, height), layout="constrained")
     grid = figure.subplots(
         rows, 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": ratios or (1,) * rows}
@@ -121,7 +122,8 @@ def _thin(values: np.ndarray) -> np.ndarray:
     return values[:: max(1, -(-len(values) // _MOST_POINTS))]
 
 
-def _svg(figure: Figure) -> str:
+def to_svg(figure: Figure) -> str:
+    """The figure as an SVG element."""
     text = io.StringIO()
     # No date and a fixed salt: the same run gives the same page. Text stays text.
     settings: dict[Any, Any] = {

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..compiler.compile import Compilation
+from ..compiler.machine import Machine
 from ..compiler.passes.quantise import integers
 
 
@@ -37,6 +38,9 @@ class WeightTable:
         Their integers.
     clipped : int
         Weights limited to the largest integer.
+    errors : (targets,) float64 ndarray
+        Root mean square of the rounding errors over that of the weights, for each target that has
+        any.
     """
 
     source: str
@@ -47,6 +51,7 @@ class WeightTable:
     floats: np.ndarray
     stored: np.ndarray
     clipped: int
+    errors: np.ndarray
 
     @property
     def unit(self) -> float:
@@ -86,6 +91,7 @@ class WeightTable:
             "unit": self.unit,
             "bits": self.bits,
             "relative_error": self.error,
+            "worst_target_error": float(self.errors.max(initial=0.0)),
             "lost": self.lost,
             "clipped": self.clipped,
         }
@@ -118,7 +124,21 @@ def _tables(compilation: Compilation) -> Iterator[WeightTable]:
                 floats,
                 stored.ravel(),
                 clipped,
+                row_errors(edge.matrix, fraction, compilation.machine),
             )
+
+
+def row_errors(matrix: Any, fraction: int, machine: Machine) -> np.ndarray:
+    """Relative rounding error of each row that is not zero, (n,) float64."""
+    entries = sp.csr_array(matrix)
+    floats = np.asarray(entries.data, dtype=float)
+    stored, _ = integers(floats.reshape(1, -1), fraction, machine)
+    wrong = (np.ldexp(stored.ravel().astype(float), -fraction) - floats) ** 2
+    number = np.repeat(np.arange(entries.shape[0]), np.diff(entries.indptr))
+    size = np.bincount(number, floats**2, entries.shape[0])
+    used = size > 0
+    found: np.ndarray = np.sqrt(np.bincount(number, wrong, entries.shape[0])[used] / size[used])
+    return found
 
 
 def nonzeros(matrix: Any) -> np.ndarray:

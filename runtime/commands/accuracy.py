@@ -113,6 +113,7 @@ def measure(network: Any, arguments: argparse.Namespace, show: Any) -> dict[str,
     import numpy as np
 
     from ..accuracy import Experiment, Formats
+    from ..advice import rising
     from ..labelled import load_labelled
 
     data = load_labelled(arguments.data)
@@ -144,6 +145,7 @@ def measure(network: Any, arguments: argparse.Namespace, show: Any) -> dict[str,
             if fixed.seconds
             else None,
         }
+    curve = rising(list(experiment.sampling.times), fixed.by_time(), len(data))
     search = None
     if arguments.lose is not None:
         whole = floating is not None and len(floating.labels) == len(data)
@@ -176,6 +178,7 @@ def measure(network: Any, arguments: argparse.Namespace, show: Any) -> dict[str,
         "float": None if floating is None else floating.to_json(data.classes),
         "both": both,
         "search": search,
+        "advice": [a.to_json() for a in (*experiment.advice, *curve)],
     }
 
 

@@ -110,7 +110,7 @@ def test_report_html_is_whole_and_needs_nothing_else(channel):
     text = (channel[0] / "report.html").read_text()
     page.feed(text)
     assert page.open == []
-    assert page.counts["svg"] == 4  # two probes, memory, cycles
+    assert page.counts["svg"] == 7  # two probes, rates, rounding, parts, memory, cycles
     assert all(link.startswith(("#", "data:")) for link in page.links)
     for words in ("What runs where", "Formats and ranges", "Python function", "MEMORY MAP"):
         assert words in text
