@@ -16,6 +16,7 @@ from nengo.processes import PresentInput
 from nengo.solvers import NoSolver
 
 from ...errors import ModelError
+from ..nengo.streams import Recording
 from .frozen_types import (
     Arrays,
     Json,
@@ -140,6 +141,9 @@ class _Writer:
                 "inputs": self._arrays.put(output.inputs),
                 "seconds": plain(output.presentation_time),
             }
+        elif isinstance(output, Recording):
+            rows = self._arrays.put(output.values)
+            data["output"] = {"rows": rows, "repeat": bool(output.repeat)}
         elif isinstance(output, nengo.Process):
             raise ModelError(
                 f"{name}: its process {type(output).__name__} cannot be stored; give it the values "
@@ -218,7 +222,7 @@ class _Writer:
             reference = ["neurons", self._numbers[obj.ensemble][1]]
         else:
             reference = self._numbers[obj]
-        part = None
+        part: Any = None
         if isinstance(end, ObjView):
             chosen = end.slice
             if isinstance(chosen, slice):
@@ -292,7 +296,11 @@ class _Reader:
             return nengo.Node(size_in=data["size_in"], label=data["label"])
         if "constant" in output:
             return nengo.Node(self._arrays.get(output["constant"]), label=data["label"])
-        shown = PresentInput(self._arrays.get(output["inputs"]), output["seconds"])
+        shown: nengo.Process
+        if "rows" in output:
+            shown = Recording(self._arrays.get(output["rows"]), output["repeat"])
+        else:
+            shown = PresentInput(self._arrays.get(output["inputs"]), output["seconds"])
         return nengo.Node(shown, label=data["label"])
 
     def _connection(self, data: Json) -> nengo.Connection:

@@ -144,6 +144,7 @@ def neurons_from_json(data: Json, arrays: Arrays, owner: str) -> neurons.NeuronT
 
 def _kernel_type(name: str, owner: str) -> type:
     from ..nengo import neurons as _own  # noqa: F401  registers Spikeloom's own
+    from ..nengo import step_neurons as _stepped  # noqa: F401  and those of NIR
 
     found = [c for c in NEURONS if issubclass(c, KernelNeurons) and c.__name__ == name]
     if not found:

@@ -179,6 +179,7 @@ class Builder:
                     gain=population.gain,
                     bias=population.bias,
                     encoders=np.ones((len(members), 1)),
+                    normalize_encoders=False,
                     eval_points=np.zeros((1, 1)),
                     label=name if single else f"{name}[{i}]",
                 )

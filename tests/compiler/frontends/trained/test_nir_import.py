@@ -7,6 +7,7 @@ import scipy.signal
 from nir_graphs import DT, chain, graph, lif, output, outputs, spikes
 from numpy.testing import assert_allclose, assert_array_equal
 
+from spikeloom.compiler.frontends.trained.frozen import FrozenModel, load_frozen, save_frozen
 from spikeloom.compiler.frontends.trained.nir import import_nir
 
 N, STEPS = 6, 80
@@ -294,3 +295,14 @@ def test_time_step_and_choices_may_come_from_the_files_metadata():
     (ensemble,) = import_nir(made, reset="nir", method="euler", dt=2e-3).ensembles
     assert type(ensemble.neuron_type).__name__ == "StepLIF"
     assert ensemble.neuron_type.leak == pytest.approx(0.2)
+
+
+def test_imported_networks_can_be_stored_and_read_without_nir(tmp_path):
+    readout = nir.LI(own(5e-3, 0.05, 4), same(1, 4), own(0, 1, 4))
+    weight = nir.Linear(RNG.normal(size=(4, N)))
+    network = import_nir(chain(neurons(N), weight, readout, shape=[N]), dt=DT)
+    save_frozen(FrozenModel(network), tmp_path / "net.slm")
+    again = load_frozen(tmp_path / "net.slm").network
+    wanted = output(network, CURRENT)
+    assert wanted.any()
+    assert_array_equal(output(again, CURRENT), wanted)
