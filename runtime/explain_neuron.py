@@ -16,6 +16,7 @@ from ..compiler.errors import InputError, ModelError
 from ..compiler.graph import Graph, Observation, Population, Vector
 from ..compiler.instructions import Map
 from ..compiler.kernels.neurons import SpikingRectifiedLinear
+from ..compiler.kernels.step_neurons import SteppedNeuron
 from ..compiler.passes.quantise import integers
 from ..sim.evaluate import fit
 from .engines import create_engine
@@ -77,11 +78,15 @@ def populations(sim: RecordingSimulator) -> dict[str, tuple[nengo.Ensemble, str]
     for node in sim.graph.nodes():
         if isinstance(node, Population):
             nodes.setdefault(node.origin, []).append(node.name)
-    found = {}
+    found: dict[str, tuple[nengo.Ensemble, str]] = {}
     for ensemble in (e for e in sim.model.params if isinstance(e, nengo.Ensemble)):
-        name = sim.conversion.names.of(ensemble)
-        if nodes.get(name):
-            found[sim.conversion.names.of(ensemble)] = (ensemble, nodes[name].pop(0))
+        origin = name = sim.conversion.names.of(ensemble)
+        if nodes.get(origin):
+            again = 1
+            while name in found:  # several ensembles of one name
+                again += 1
+                name = f"{origin} #{again}"
+            found[name] = (ensemble, nodes[origin].pop(0))
     return found
 
 
@@ -149,7 +154,7 @@ def _description(sim: RecordingSimulator, compilation: Compilation, place: Place
     threshold = node.kernel.threshold
     if not isinstance(threshold, (int, float)):
         threshold = None  # none, or one that each neuron changes
-    if threshold is None and isinstance(node.kernel, SpikingRectifiedLinear):
+    if threshold is None and isinstance(node.kernel, SpikingRectifiedLinear | SteppedNeuron):
         threshold = 1.0  # what its voltage is counted in
     bias = float(node.bias[element])
     return {

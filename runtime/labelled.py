@@ -95,6 +95,13 @@ def input_node(network: nengo.Network, name: str | None = None) -> nengo.Node:
     nodes = [node for node in network.all_nodes if node.size_in == 0 and node.size_out > 0]
     if name is None:
         nodes = [n for n in nodes if not _is_bias(n.output)] or nodes
+    constant = [node for node in nodes if isinstance(node.output, np.ndarray)]
+    for some in (
+        [node for node in nodes if node not in constant],
+        [node for node in constant if not node.output.any()],
+    ):
+        if name is None and len(nodes) > 1 and len(some) == 1:
+            return some[0]
     return _only(nodes, name, "input node", "--input")
 
 

@@ -11,6 +11,7 @@ import nengo
 import numpy as np
 
 from ..compiler.compile import Compilation
+from ..compiler.frontends.nengo.streams import Present, Recording
 from ..compiler.graph import Population
 from ..compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ..compiler.kernels.step_neurons import Stepped
@@ -129,14 +130,21 @@ def measured(
 
 def presentation(sim: RecordingSimulator) -> float | None:
     """The longest time for which a node presents something; None if none does."""
-    processes = [node.output for node in sim.model.params if isinstance(node, nengo.Node)]
-    times = [
-        float(p.presentation_time)
-        for p in processes
-        if isinstance(p, nengo.processes.PresentInput)
-        and p.presentation_time > (STREAM - 0.5) * sim.dt
-    ]
-    return max(times, default=None)
+    outputs = [node.output for node in sim.model.params if isinstance(node, nengo.Node)]
+    times = [time for output in outputs if (time := _lasting(output, sim.dt)) is not None]
+    return max((t for t in times if t > (STREAM - 0.5) * sim.dt), default=None)
+
+
+def _lasting(output: Any, dt: float) -> float | None:
+    """Seconds for which a node's output stays the same, if it is data that is presented."""
+    if isinstance(output, nengo.processes.PresentInput):
+        return float(output.presentation_time)
+    if isinstance(output, Present):
+        return output.steps * dt
+    if isinstance(output, Recording) and len(output.values):
+        changes = 1 + int((output.values[1:] != output.values[:-1]).any(axis=1).sum())
+        return len(output.values) / changes * dt
+    return None
 
 
 def _ensembles(

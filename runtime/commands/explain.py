@@ -9,6 +9,8 @@ from ...compiler.errors import InputError, SpikeloomError
 from ...compiler.files import write_file
 from ..model_file import blame, load_network, time_step
 from ..terminal import progress
+from ..trained_files import is_trained, load_trained
+from .compile import print_parameter_map
 
 HELP = """Print a table per layer that can be checked by hand, and for one neuron the full path: its
 folded weights, gain, bias, time constants and threshold as floats and as integers with their scale,
@@ -75,6 +77,10 @@ def execute(arguments: argparse.Namespace) -> int:
             if error is None:
                 raise
             raise error from e
+    if is_trained(arguments.model):
+        trained = load_trained(arguments.model)
+        found["parameter_map"] = [record.to_json() for record in trained.layers]
+        found["remarks"] = trained.remarks
     if arguments.picture is not None:
         from ..explain_plots import plot_neuron
 
@@ -82,6 +88,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found, indent=1))
         return 0
+    if "parameter_map" in found:
+        print_parameter_map(found["parameter_map"], found["remarks"])
+        print()
     print_explanation(found)
     if arguments.picture is not None:
         print(f"written: {arguments.picture}")

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import nengo
 import numpy as np
@@ -12,8 +13,10 @@ from spikeloom.runtime.accuracy import Experiment, Formats
 from spikeloom.runtime.commands.accuracy import weight_bits
 from spikeloom.runtime.images import Sampling
 from spikeloom.runtime.labelled import Labelled, input_node, load_labelled, output_probe
+from spikeloom.runtime.model_file import load_network
 
 STEPS = 30
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 MODEL = """
 import nengo
@@ -327,12 +330,41 @@ def test_which_input_and_output():
     with nengo.Network() as net:
         with pytest.raises(ModelError, match="the network has no probe; add one"):
             output_probe(net)
-        nodes = [nengo.Node(np.zeros(2), label=name) for name in ("a", "b")]
+        nodes = [nengo.Node(lambda t: t, label=name) for name in ("a", "b")]
         probes = [nengo.Probe(node) for node in nodes]
     with pytest.raises(ModelError, match=r"several input nodes \(a, b\); choose one with --input"):
         input_node(net)
     assert input_node(net, "b") is nodes[1]
     assert output_probe(net, "a") is probes[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "size"),
+    [("keras/plain_keras3.keras:neuron=spiking-relu,scale=100", 36), ("nir/convolution.nir", 128)],
+)
+def test_trained_files(file, size):
+    network, _ = load_network(str(FIXTURES / file), 0.001)
+    rng = np.random.default_rng(0)
+    images = Labelled(rng.normal(size=(20, size)), rng.integers(3, size=20))
+    experiment = Experiment(network, images, 40)
+    fixed, floating = experiment.fixed(), experiment.floating()
+    assert np.mean(fixed.answers == floating.answers) > 0.95
+    assert len(np.unique(fixed.answers)) > 1
+
+
+def test_biases_are_no_inputs():
+    with nengo.Network() as net:
+        image = nengo.Node(np.zeros(4), label="image")
+        nengo.Node(np.ones(4), label="bias")
+        assert input_node(net) is image
+        other = nengo.Node(lambda t: t, label="function")
+        assert input_node(net) is other
+        assert input_node(net, "bias").label == "bias"
+        nengo.Node(lambda t: t, label="another")
+        assert input_node(net) is image
+        nengo.Node(np.zeros(2))
+    with pytest.raises(ModelError, match="several input nodes"):
+        input_node(net)
 
 
 def test_layers_and_bits():

@@ -9,6 +9,7 @@ import pytest
 
 from spikeloom.cli import main
 from spikeloom.compiler.frontends.nengo.step_neurons import StepLIF
+from spikeloom.compiler.frontends.nengo.streams import Present, Recording
 from spikeloom.compiler.machine import Machine
 from spikeloom.runtime.advice import RULES, advise, rising
 from spikeloom.runtime.deployment import deploy
@@ -197,6 +198,21 @@ def test_rates_are_those_that_were_probed():
     cycles = found.findings.measured.cycles
     assert set(cycles) == {"hidden", "hidden -> out.synapse"}
     assert sum(cycles.values()) < found.data["cycles"]["mean"]
+
+
+def test_how_long_something_is_presented():
+    def found(output):
+        net = network()
+        net.nodes[0].output = output
+        return deploy(net, seconds=0.2, engine="golden").findings.measured.presentation
+
+    images = np.random.default_rng(2).uniform(size=(3, 10))
+    assert found(nengo.processes.PresentInput(images, 0.05)) == 0.05
+    assert found(Present(images, 30)) == pytest.approx(0.03)
+    assert found(Recording(np.repeat(images, 40, axis=0))) == pytest.approx(0.04)
+    assert found(Recording(images)) is None
+    assert found(nengo.processes.PresentInput(images, 0.001)) is None
+    assert found(images[0]) is None
 
 
 def test_spikes_that_a_later_synapse_filters():

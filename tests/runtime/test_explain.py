@@ -177,6 +177,38 @@ def test_mistakes(capsys, arguments, message):
     assert message in lines[0]
 
 
+def test_ensembles_of_one_name():
+    with nengo.Network(seed=1) as net:
+        for kind in (nengo.LIF(), nengo.SpikingRectifiedLinear()):
+            nengo.Probe(nengo.Ensemble(3, 1, neuron_type=kind, label="same").neurons)
+        nengo.Connection(*net.ensembles)
+    kernels = [explain(net, 2, name, engine="golden")["neuron"]["kernel"]
+               for name in ("same[2]", "same #2[2]")]  # fmt: skip
+    assert kernels == ["LIF", "SpikingRectifiedLinear"]
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments", "map_shown"),
+    [
+        ("keras/branched_keras3.keras", [], True),
+        ("nir/convolution.nir", ["--dt", "0.001"], False),
+    ],
+)
+def test_trained_files(capsys, file, arguments, map_shown):
+    path = Path(__file__).parents[1] / "fixtures" / file
+    given = ["explain", str(path), "--steps", "4", "--engine", "golden", *arguments]
+    assert main(given) == 0
+    printed = capsys.readouterr().out
+    assert ("J = gain * (W x + b) + own bias" in printed) == map_shown
+    assert "NEURON " in printed
+    assert main([*given, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert ("parameter_map" in found) == map_shown
+    for entry in found["neuron"]["steps"]:
+        current = entry["current"]
+        assert current["decoded"] == pytest.approx(current["float"], abs=1e-3)
+
+
 def test_nothing_to_explain():
     with nengo.Network(label="empty") as net:
         nengo.Node(lambda t: t)
