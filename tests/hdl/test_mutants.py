@@ -92,7 +92,7 @@ LEARNING_MUTANTS = {
 }
 
 
-CONVOLUTION_SEEDS = range(FAMILY, 2 * FAMILY)  # values and events, channels, many slots
+CONVOLUTION_SEEDS = range(3 * FAMILY, 4 * FAMILY)  # values and events, channels, many slots
 
 CONVOLUTION_MUTANTS = {
     "zeros are not left out": ("loom_core.convolver", "found", "{} | looked_2"),
@@ -103,6 +103,8 @@ CONVOLUTION_MUTANTS = {
     "another element's value": ("loom_core.convolver", "operand", "{} ^ 1"),
     "the period is too short": ("loom_core.convolver", "last_cycle", "{} - 1"),
     "a slot too many": ("loom_core.convolver", "last_slot", "{} + 1"),
+    "events taken for values": ("loom_core.convolver", "events", "1'h0"),
+    "values taken for events": ("loom_core.convolver", "events", "1'h1"),
     "channels taken for one": ("loom_core.convolver", "mask", "0"),
     "another entry": ("loom_core.convolver", "address", "{} ^ 1"),
     "nothing counts as something": ("loom_core.convolver", "there_at", "1'h1"),
