@@ -89,9 +89,8 @@ def _archive_weights(file: h5py.File, described: Json) -> dict[str, list[np.ndar
     for name, kind, group in _groups(file, described["config"], ()):
         if kind in MODELS:
             continue
-        variables = group.get("vars") if group is not None else None
-        count = len(variables) if variables is not None else 0
-        found[name] = [_array(variables[str(i)]) for i in range(count)]
+        variables: Any = group["vars"] if group is not None and "vars" in group else {}
+        found[name] = [_array(variables[str(i)]) for i in range(len(variables))]
     return found
 
 

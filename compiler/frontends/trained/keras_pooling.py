@@ -37,7 +37,7 @@ def max_pool(layer: KerasLayer, value: Value, label: str) -> Value:
     while len(sources) > 1:
         level += 1
         sources = [
-            _larger(*sources[i : i + 2], f"{label}.{level}.{i // 2}")
+            _larger(sources[i], sources[i + 1], f"{label}.{level}.{i // 2}")
             if i + 1 < len(sources)
             else sources[i]
             for i in range(0, len(sources), 2)

@@ -63,7 +63,10 @@ class LayerRecord:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LayerRecord:
         """The inverse of `to_json`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+        }
+        return cls(**values)
 
 
 HEADER = ("layer", "class", "shape", "kernel W", "bias b", "gain", "own bias", "neurons", "remark")
