@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,45 @@ import numpy as np
 from ...errors import ModelError
 from ..nengo.streams import Recording
 from .nir_graph import FlatGraph, Item, flat_graph, read_file
-from .nir_layers import LAYERS, layer
-from .nir_neurons import EULER, METHODS, RESETS, Discretisation, stages
+from .nir_layers import LAYERS, channels_last, layer
+from .nir_neurons import EULER, METHODS, RESETS, Discretisation, flat, stages
 from .nir_shapes import NEURONS
 
 ALIASES = ("Flatten", "Identity")
 """Nodes that hand on what they get."""
 
-Source = tuple[Any, bool]
-"""A Nengo object, and whether its value of the step before is taken."""
+ORDERED = ("Affine", "Linear", "Input", "Output")
+"""Nodes whose values leave in NIR's own order; those of others in the order in which they came."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where values come from.
+
+    Attributes
+    ----------
+    obj : object
+        Of Nengo.
+    places : int64 ndarray or None
+        Which of its elements, in the order wanted; all as they are if None.
+    late : bool
+        Whether those of the step before are taken.
+    """
+
+    obj: Any
+    places: np.ndarray | None = None
+    late: bool = False
+
+    def part(self, places: np.ndarray | None) -> Source:
+        """Some of these values."""
+        if places is None:
+            return self
+        return replace(self, places=places if self.places is None else self.places[places])
+
+    @property
+    def view(self) -> Any:
+        """The object, or its part."""
+        return self.obj if self.places is None else self.obj[self.places]
 
 
 def import_nir(
@@ -143,11 +174,43 @@ class Builder:
         self._outputs: dict[str, Any] = {}
         self._inputs: dict[str, list[tuple[Any, np.ndarray | None]]] = {}
         self.network = nengo.Network(label=label, seed=0)
+        for item in graph.items.values():
+            item.order = self._entry_order(item)
         with self.network:
             for item in graph.items.values():
                 self._make(item)
             for item in graph.items.values():
                 self._connect(item)
+
+    # -- the order of elements ---------------------------------------------------------------
+
+    def _entry_order(self, item: Item) -> np.ndarray | None:
+        """The order in which values enter a node: channels last, or as what leads to it has it."""
+        if item.kind in ("Input", "Output"):
+            return None
+        if len(item.source) > 1:
+            return channels_last(item.source)
+        for name in self.graph.sources(item.name):
+            if (name, item.name) not in self.graph.late:
+                order = self._exit_order(self.graph.items[name])
+                if order is not None:
+                    return order
+        return None
+
+    def _exit_order(self, item: Item) -> np.ndarray | None:
+        if item.kind in ORDERED:
+            return None
+        if item.kind in LAYERS and item.kind != "Scale":
+            return channels_last(item.target)
+        return item.order
+
+    def _ordered(self, source: Source, item: Item, order: np.ndarray | None) -> Source:
+        """What leaves a node, in another order."""
+        has = self._exit_order(item)
+        if has is order or (has is not None and order is not None and (has == order).all()):
+            return source
+        places = np.arange(math.prod(item.target)) if has is None else np.argsort(has)
+        return source.part(places if order is None else places[order])
 
     # -- objects -----------------------------------------------------------------------------
 
@@ -189,7 +252,7 @@ class Builder:
             if before is None:
                 self._inputs[item.name] = entries
             else:
-                self._into(before, entries, None)
+                self._into(Source(before), entries)
             before = entries[0][0] if joint is None else joint
         self._outputs[item.name] = before
 
@@ -218,8 +281,8 @@ class Builder:
         if item.kind in NEURONS or item.kind == "Delay":
             for name in self.graph.sources(item.name):
                 if not self._is_merged(name):
-                    for pre, late in self._values(name, (name, item.name) in self.graph.late):
-                        self._into(pre, self._inputs[item.name], None, late)
+                    for source in self._values(name, item):
+                        self._into(source, self._inputs[item.name])
         elif item.kind == "Output":
             self._connect_output(item)
         elif item.kind in LAYERS:
@@ -227,12 +290,12 @@ class Builder:
 
     def _connect_output(self, item: Item) -> None:
         found = self._sources(item)
-        if len(found) == 1 and not found[0][1]:
-            nengo.Probe(found[0][0], label=item.name)
+        if len(found) == 1 and not found[0].late and found[0].places is None:
+            nengo.Probe(found[0].obj, label=item.name)
             return
         total = nengo.Node(size_in=math.prod(item.target), label=item.name)
-        for pre, late in found:
-            nengo.Connection(pre, total, synapse=0 if late else None)
+        for source in found:
+            self._into(source, [(total, None)])
         nengo.Probe(total, label=item.name)
 
     def _connect_layer(self, item: Item) -> None:
@@ -245,14 +308,14 @@ class Builder:
             target, late_out = merged
             posts = self._inputs[target]
         found = self._sources(item)
-        if len(found) != 1 or (found[0][1] and late_out) or done.padded is not None:
+        if len(found) != 1 or (found[0].late and late_out) or done.padded is not None:
             size, places = done.padded or (math.prod(item.source), slice(None))
             joint = nengo.Node(size_in=size, label=f"{item.name}.input")
-            for pre, late in found:
-                nengo.Connection(pre, joint[places], synapse=0 if late else None)
-            found = [(joint, False)]
-        for pre, late in found:
-            self._into(pre, posts, done.transform, late or late_out)
+            for source in found:
+                self._into(source, [(joint[places], None)])
+            found = [Source(joint)]
+        for source in found:
+            self._into(replace(source, late=source.late or late_out), posts, done.transform)
         if done.bias is None:
             return
         if merged is None:
@@ -264,43 +327,40 @@ class Builder:
 
     def _into(
         self,
-        pre: Any,
+        source: Source,
         posts: list[tuple[Any, np.ndarray | None]],
-        transform: Any,
-        late: bool = False,
+        transform: Any = None,
     ) -> None:
         """Connect to all of `posts`, each of which may take some of the values."""
-        synapse = 0 if late else None
         for post, members in posts:
-            source = pre if members is None else pre[members]
+            pre, synapse = source.part(members).view, 0 if source.late else None
             if transform is None:
-                nengo.Connection(source, post, synapse=synapse)
+                nengo.Connection(pre, post, synapse=synapse)
             else:
-                nengo.Connection(source, post, transform=transform, synapse=synapse)
+                nengo.Connection(pre, post, transform=transform, synapse=synapse)
 
     # -- what leads where --------------------------------------------------------------------
 
     def _sources(self, item: Item) -> list[Source]:
-        """The objects whose values enter a node, past nodes that hand on what they get."""
+        """What enters a node, past nodes that hand on what they get."""
         return [
-            found
-            for name in self.graph.sources(item.name)
-            for found in self._values(name, (name, item.name) in self.graph.late)
+            source for name in self.graph.sources(item.name) for source in self._values(name, item)
         ]
 
-    def _values(self, name: str, late: bool) -> list[Source]:
-        """The objects whose values leave a node."""
-        item = self.graph.items[name]
+    def _values(self, name: str, reader: Item) -> list[Source]:
+        """What leaves a node towards `reader`, in the order that this one has."""
+        item, late = self.graph.items[name], (name, reader.name) in self.graph.late
         if item.kind not in ALIASES:
-            return [(self._outputs[name], late)]
-        found = []
-        for pre, before in self._sources(item):
-            if before and late:
-                node = nengo.Node(size_in=math.prod(item.target), label=f"{name}.late")
-                nengo.Connection(pre, node, synapse=0)
-                pre, before = node, False
-            found.append((pre, before or late))
-        return found
+            found = [Source(self._outputs[name], late=late)]
+        else:
+            found = []
+            for source in self._sources(item):
+                if source.late and late:
+                    node = nengo.Node(size_in=math.prod(item.target), label=f"{name}.late")
+                    self._into(source, [(node, None)])
+                    source = Source(node)
+                found.append(replace(source, late=source.late or late))
+        return [self._ordered(source, item, reader.order) for source in found]
 
     def _is_merged(self, name: str) -> bool:
         item = self.graph.items[name]
@@ -314,6 +374,8 @@ class Builder:
         target = self.graph.items[targets[0]]
         if target.kind not in NEURONS or len(self._entries(target)) != 1:
             return None
+        if self._ordered(Source(None), item, target.order).places is not None:
+            return None
         return target.name, (item.name, target.name) in self.graph.late
 
     def _entries(self, item: Item) -> list[Any]:
@@ -323,7 +385,7 @@ class Builder:
 
 def delay_steps(item: Item, size: int, dt: float) -> np.ndarray:
     """(size,) int64: a delay in steps; raises `ModelError` if it is no whole number."""
-    delay = np.broadcast_to(item.array("delay").ravel(), (size,))
+    delay = flat(item, "delay", size)
     counts = np.rint(delay / dt)
     if (delay < 0).any():
         raise item.error(f"delay {delay.min():g} s; a delay must not be negative")

@@ -44,6 +44,9 @@ class Item:
         Its parameters, as NIR names them.
     source, target : tuple of int
         Shapes of what enters and leaves it, without a batch dimension.
+    order : int64 ndarray or None
+        In which order an importer has the values that enter: their places in NIR's own order.
+        None where that is NIR's.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Item:
     values: dict[str, Any]
     source: Shape = ()
     target: Shape = ()
+    order: np.ndarray | None = None
 
     @property
     def label(self) -> str:

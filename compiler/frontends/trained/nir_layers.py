@@ -1,4 +1,8 @@
-"""NIR's layers without state as transforms of Nengo."""
+"""NIR's layers without state as transforms of Nengo, channels last.
+
+NIR has channels first. Convolutions are stored once, and reach a few words a spike, where the
+channels of a place lie side by side: so values with channels are kept that way.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,18 @@ import nengo
 import numpy as np
 
 from .nir_graph import Item
+from .nir_neurons import flat
 from .nir_shapes import Geometry
 
 LAYERS = ("Affine", "AvgPool2d", "Conv1d", "Conv2d", "Linear", "Scale", "SumPool2d")
+
+
+def channels_last(shape: tuple[int, ...]) -> np.ndarray | None:
+    """Where values of a shape with channels first lie in it, taken channels last; None if alike."""
+    if len(shape) < 2:
+        return None
+    places = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), 0, -1).ravel()
+    return None if (np.diff(places) == 1).all() else places
 
 
 @dataclass(frozen=True)
@@ -43,10 +56,11 @@ def layer(item: Item) -> Layer:
         If its parameters are incomplete or of the wrong shape.
     """
     if item.kind == "Scale":
-        size = math.prod(item.source)
-        return Layer(np.broadcast_to(item.array("scale").ravel(), (size,)).copy())
+        return Layer(flat(item, "scale", math.prod(item.source)))
     if item.kind in ("Linear", "Affine"):
         weight = item.array("weight")
+        if item.order is not None:
+            weight = weight[:, item.order]
         if item.kind == "Linear":
             return Layer(weight)
         return Layer(weight, np.broadcast_to(item.array("bias"), (len(weight),)).copy())
@@ -65,20 +79,20 @@ def layer(item: Item) -> Layer:
                     f"bias has {given.size} elements, must have {geometry.channels}: one a channel"
                 )
             per_channel = np.broadcast_to(given, (geometry.channels,))
-            bias = np.repeat(per_channel, math.prod(geometry.output))
-    source, padded, padding = item.source, None, "valid"
+            bias = np.tile(per_channel, math.prod(geometry.output))
+    source, padded, padding = (*item.source[1:], item.source[0]), None, "valid"
     if any(sum(p) for p in geometry.padding):
         if _is_same(geometry, kernel.shape, item.source):
             padding = "same"
         else:
-            padded, source = _padded(item.source, geometry)
+            padded, source = _padded(source, geometry)
     transform = nengo.Convolution(
         n_filters=geometry.channels,
         input_shape=source,
         kernel_size=kernel.shape[: len(geometry.kernel)],
         strides=geometry.stride,
         padding=padding,
-        channels_last=False,
+        channels_last=True,
         init=kernel,
         groups=geometry.groups,
     )
@@ -107,8 +121,7 @@ def _is_same(geometry: Geometry, kernel: tuple[int, ...], source: tuple[int, ...
 def _padded(
     source: tuple[int, ...], geometry: Geometry
 ) -> tuple[tuple[int, np.ndarray], tuple[int, ...]]:
-    wide = tuple(n + sum(p) for n, p in zip(source[1:], geometry.padding, strict=True))
-    shape = (source[0], *wide)
-    inner = tuple(slice(p[0], p[0] + n) for n, p in zip(source[1:], geometry.padding, strict=True))
-    places = np.arange(math.prod(shape)).reshape(shape)[(slice(None), *inner)]
+    shape = (*(n + sum(p) for n, p in zip(source, geometry.padding, strict=False)), source[-1])
+    inner = tuple(slice(p[0], p[0] + n) for n, p in zip(source, geometry.padding, strict=False))
+    places = np.arange(math.prod(shape)).reshape(shape)[inner]
     return (math.prod(shape), places.ravel()), shape

@@ -105,11 +105,13 @@ class Stage:
 
 
 def flat(item: Item, name: str, size: int, default: float | None = None) -> np.ndarray:
-    """A parameter for each of `size` elements, (size,) float64."""
+    """A parameter for each of `size` elements, (size,) float64, in the order of `item`."""
     if default is not None and item.values.get(name) is None:
         return np.full(size, default)
     array = item.array(name).ravel()
-    return np.full(size, array[0]) if array.size == 1 else array
+    if array.size == 1:
+        return np.full(size, array[0])
+    return array if item.order is None else array[item.order]
 
 
 def stages(item: Item, size: int, steps: Discretisation) -> list[Stage]:

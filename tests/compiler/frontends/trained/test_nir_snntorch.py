@@ -34,8 +34,9 @@ def load(name, reset=None):
     network = import_nir(FOLDER / f"{name}.nir", dt=DT, reset=reset or RESETS[name])
     with np.load(FOLDER / f"{name}.npz") as stored:
         given, output, hidden = (
-            stored[key].reshape(len(stored[key]), -1).astype(float)
-            for key in ("input", "output", "hidden")
+            values.reshape(len(values), -1).astype(float)
+            # neurons with channels are kept channels last, outputs and inputs are not
+            for values in (stored["input"], stored["output"], np.moveaxis(stored["hidden"], 1, -1))
         )
     feed(network, given)
     with network:
