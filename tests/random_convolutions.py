@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from random_programs import ProgramMaker, integer
+from random_programs import ProgramMaker, integer, random_inputs
 
 from spikeloom.compiler.instructions import Cnv, Evt, Instruction, Mac
 from spikeloom.compiler.machine import Machine
@@ -90,3 +90,13 @@ def random_convolution_program(
 ) -> Program:
     """Like `random_programs.random_program`, with convolutions."""
     return ConvolutionMaker(seed, machine, largest).make()
+
+
+def sparse_inputs(seed: int, program: Program, steps: int) -> dict[str, np.ndarray]:
+    """Random inputs, most of them 0, as images are; all of them in every third step."""
+    rng = np.random.default_rng([7, seed])
+    found = random_inputs(seed, program, steps)
+    return {
+        name: values * (rng.random(values.shape) < 0.3) * (np.arange(steps) % 3 > 0)[:, None]
+        for name, values in found.items()
+    }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cores import generate, shape_for, side_by_side
 from plain_convolution import Geometry
-from random_convolutions import random_convolution_program
+from random_convolutions import random_convolution_program, sparse_inputs
 from random_programs import FAMILY, random_inputs, random_program
 from random_rules import driven, random_learning_program
 from small_graphs import lif, synapse
@@ -23,16 +23,6 @@ pytestmark = pytest.mark.hardware
 FAMILIES = 8
 STEPS = 8
 OPERATIONS_PER_STAGE = (1, 2, 3, 6)
-
-
-def sparse_inputs(seed, program, steps):
-    """Random inputs, most of them 0, as images are; whole steps without any."""
-    rng = np.random.default_rng([7, seed])
-    found = random_inputs(seed, program, steps)
-    return {
-        name: values * (rng.random(values.shape) < 0.3) * (np.arange(steps) % 3 > 0)[:, None]
-        for name, values in found.items()
-    }
 
 
 def family_of(family, operations_per_stage):

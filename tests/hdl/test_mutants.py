@@ -9,7 +9,7 @@ import re
 import pytest
 from competing import network
 from cores import generate, shape_for, side_by_side
-from random_convolutions import random_convolution_program
+from random_convolutions import random_convolution_program, sparse_inputs
 from random_programs import FAMILY, random_inputs, random_program
 from random_rules import driven, random_learning_program
 
@@ -177,7 +177,8 @@ def learning_core(learning_programs):
 def differences(programs, verilog, layout):
     """What the first Program that shows any difference shows, or that it hangs, else None."""
     for seed, program in programs.items():
-        inputs = (driven if program.rules else random_inputs)(seed, program, STEPS)
+        given = sparse_inputs if len(program.stencil) else random_inputs
+        inputs = (driven if program.rules else given)(seed, program, STEPS)
         try:
             comparison, wrong = side_by_side(program, verilog, layout, STEPS, inputs)
         except ToolError as e:

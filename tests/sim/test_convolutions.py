@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from plain_convolution import GEOMETRIES, Geometry
-from random_convolutions import random_convolution_program
-from random_programs import FAMILY, random_inputs
+from random_convolutions import random_convolution_program, sparse_inputs
+from random_programs import FAMILY
 from small_graphs import lif, synapse
 
 from spikeloom.compiler.compile import lower
@@ -21,13 +21,6 @@ STEPS = 12
 
 def convolutions(program):
     return [i for i in program.instructions if isinstance(i, Cnv)]
-
-
-def sparse_inputs(seed, program, steps):
-    """Random inputs, most of them 0, as images are."""
-    rng = np.random.default_rng([7, seed])
-    found = random_inputs(seed, program, steps)
-    return {name: values * (rng.random(values.shape) < 0.3) for name, values in found.items()}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
