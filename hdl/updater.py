@@ -260,12 +260,14 @@ class Updater(wiring.Component):
         machine, further, fields = self.shape.machine, self.further, self.fields
         states = [getattr(self, f"state_{k}") for k in range(self.shape.slots)]
         posts = [getattr(self, f"post_{r}") for r in range(self.shape.post_memories)]
-        skips = Const(0, 1)
-        if states:
-            skips = further["skip"] & (_choose(further["skip_slot"], states) != 0)
         lanes = range(machine.lanes)
-        inside = Cat((~last | (further["tail"] >= lane)) & valid & ~skips for lane in lanes)
+        inside = Cat((~last | (further["tail"] >= lane)) & valid for lane in lanes)
         enters = register(m, inside, "enters")
+        if states:
+            # In a register of its own: the way from the states to here is long already.
+            looked_at = _choose(further["skip_slot"], states)
+            skipped = register(m, further["skip"] & (looked_at != 0), "skipped")
+            enters = Mux(skipped, 0, enters)
         pre = [
             register(m, _choose(further[f"slot_{v}"], states)[: machine.value_bits], f"pre_{v}")
             for v in range(max(len(code.pre) for code in self.shape.rules))
