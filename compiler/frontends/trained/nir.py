@@ -290,8 +290,8 @@ class Builder:
 
     def _connect_output(self, item: Item) -> None:
         found = self._sources(item)
-        if len(found) == 1 and not found[0].late and found[0].places is None:
-            nengo.Probe(found[0].obj, label=item.name)
+        if len(found) == 1 and not found[0].late:
+            nengo.Probe(found[0].view, label=item.name)
             return
         total = nengo.Node(size_in=math.prod(item.target), label=item.name)
         for source in found:

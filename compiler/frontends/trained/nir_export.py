@@ -111,7 +111,7 @@ class Writer:
         for node in self.lowered.nodes():
             self._word(node)
         self._wires = wires(self.lowered, model, self._biases)
-        self._shapes = {name: next(iter(s)) for name, s in shapes(self._wires).items()}
+        self._layouts = {name: next(iter(s)) for name, s in shapes(self._wires).items()}
         self._nodes: dict[str, Any] = {}
         self._edges: list[tuple[str, str]] = []
         self._ends: dict[str, str] = {}
@@ -119,8 +119,8 @@ class Writer:
         self._flat: dict[str, str] = {}
         for node in self.lowered.nodes():
             self._add(node)
-        for wire in self._wires:
-            self._connect(wire)
+        for wire in sorted(self._wires, key=lambda w: w.convolution is None):
+            self._connect(wire)  # convolutions first: they take the biases of their targets
         self._add_outputs()
         for name, bias in self._biases.items():
             if bias.any():
@@ -171,7 +171,7 @@ class Writer:
                 self.problems.append(f"{node.origin or node.name} ({e})")
 
     def _add(self, node: Any) -> None:
-        shape = self._shapes.get(node.name, (node.size,))
+        shape = self._shape(node.name)
         late = nir.Delay(np.full(shape, self.lowered.dt))
         if isinstance(node, Input):
             self._put(node.name, nir.Input({"input": np.array(shape)}))
@@ -183,9 +183,10 @@ class Writer:
             self._delays.add(node.name)
         else:
             made = self._made[node.name]
+            layout = self._layouts.get(node.name)
             for key, value in vars(made).items():
-                if isinstance(value, np.ndarray) and value.shape == (node.size,):
-                    setattr(made, key, value.reshape(shape))
+                if layout and isinstance(value, np.ndarray) and value.shape == (node.size,):
+                    setattr(made, key, layout.first(value))
             made.__post_init__()
             self._put(node.name, made)
             if node.kernel.delayed:
@@ -194,6 +195,10 @@ class Writer:
                 self._edges.append((node.name, delay))
                 self._ends[node.name] = delay
                 self._delays.add(delay)
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        layout = self._layouts.get(name)
+        return (self.lowered[name].size,) if layout is None else layout.shape
 
     def _put(self, name: str, node: Any) -> None:
         self._nodes[name] = node
@@ -206,16 +211,15 @@ class Writer:
         bias = self._biases.get(wire.target)
         bias = bias if bias is not None and bias.any() else None
         alone = isinstance(target, Vector) and wire.target not in self._nodes
-        made = wire.node(bias)
+        layout = self._layouts.get(wire.source)
+        made = wire.node(bias, layout)
         if alone and made is None:
             made = nir.Scale(np.ones(target.size))
         if bias is not None:
             self._biases[wire.target] = np.zeros(target.size)  # said once is enough
         source = self._ends.get(wire.source, wire.source)
-        if wire.convolution is None and wire.source in self._shapes and wire.diagonal is None:
+        if layout is not None and isinstance(made, (nir.Linear, nir.Affine)):
             source = self._flattened(wire.source)
-        elif wire.diagonal is not None and made is not None and not isinstance(made, nir.Affine):
-            made = nir.Scale(made.scale.reshape(self._shapes.get(wire.source, (target.size,))))
         name = wire.target if alone else f"{wire.source} -> {wire.target}"
         if made is None:
             self._edges.append((source, wire.target))
@@ -227,7 +231,7 @@ class Writer:
 
     def _flattened(self, name: str) -> str:
         if name not in self._flat:
-            shape = np.array(self._shapes[name])
+            shape = np.array(self._shape(name))
             flat = self._flat[name] = f"{name}.flat"
             self._put(flat, nir.Flatten({"input": shape}, start_dim=0, end_dim=-1))
             self._edges.append((self._ends.get(name, name), flat))
@@ -248,9 +252,11 @@ class Writer:
             name, wanted = place
             node = self.lowered[name]
             unit = unit_of(node)
-            source, shape = self._ends.get(name, name), self._shapes.get(name, (node.size,))
+            source, shape = self._ends.get(name, name), self._shape(name)
             if not np.array_equal(wanted, np.arange(node.size)):
-                source = self._flattened(name) if name in self._shapes else source
+                if name in self._layouts:
+                    source = self._flattened(name)
+                    wanted = self._layouts[name].places[wanted]
                 matrix = sp.csr_array(
                     (np.full(len(wanted), unit), (np.arange(len(wanted)), wanted)),
                     shape=(len(wanted), node.size),

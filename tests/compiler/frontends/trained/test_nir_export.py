@@ -218,3 +218,34 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
 
 def test_public_names():
     assert spikeloom.export_nir is export_nir and spikeloom.import_nir is import_nir
+
+
+def test_convolutions_come_back_with_their_padding_channels_and_biases():
+    def lifs(*shape):
+        full = (np.full(shape, value) for value in (0.01, 8.0, 0.0, 1.0, 0.0))
+        return nir.LIF(*full)
+
+    def conv(source, out, channels, stride, groups=1):
+        weight = RNG.normal(size=(out, channels // groups, 3, 3))
+        return nir.Conv2d(source, weight, stride, 1, 1, groups, own(-0.1, 0.1, out))
+
+    pool = nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
+    layers = [conv((8, 8), 4, 2, 1), lifs(4, 8, 8), conv((8, 8), 6, 4, 2, 2), lifs(6, 4, 4), pool]
+    layers += [
+        lifs(6, 2, 2),
+        nir.Flatten(None, 0),
+        nir.Affine(RNG.normal(size=(5, 24)), own(0, 1, 5)),
+    ]
+    first = import_nir(chain(*layers, lifs(5), shape=[2, 8, 8]), dt=DT)
+    given = spikes((60, 2, 8, 8))
+    wanted = output(first, given)
+    assert wanted.sum() > 30
+    made = export_nir(first, dt=DT)
+    found = [made.nodes[name] for name in ("input -> n1", "n1 -> n3", "n3 -> n5")]
+    assert [(n.weight.shape, n.stride, n.padding, n.groups) for n in found] == [
+        ((4, 2, 3, 3), (1, 1), (1, 1), 1),
+        ((6, 2, 3, 3), (2, 2), (1, 1), 2),
+        ((6, 1, 2, 2), (2, 2), (0, 0), 6),
+    ]
+    assert sum(isinstance(n, nir.LIF) and n.r.shape == (6, 2, 2) for n in made.nodes.values()) == 1
+    assert_array_equal(output(made, given, dt=DT), wanted)

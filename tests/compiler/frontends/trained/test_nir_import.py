@@ -7,8 +7,10 @@ import scipy.signal
 from nir_graphs import DT, chain, graph, lif, output, outputs, spikes
 from numpy.testing import assert_allclose, assert_array_equal
 
+import spikeloom
 from spikeloom.compiler.frontends.trained.frozen import FrozenModel, load_frozen, save_frozen
 from spikeloom.compiler.frontends.trained.nir import import_nir
+from spikeloom.compiler.instructions import Cnv
 
 N, STEPS = 6, 80
 RNG = np.random.default_rng(3)
@@ -306,3 +308,58 @@ def test_imported_networks_can_be_stored_and_read_without_nir(tmp_path):
     wanted = output(network, CURRENT)
     assert wanted.any()
     assert_array_equal(output(again, CURRENT), wanted)
+
+
+def test_channels_come_and_go_in_nirs_order():
+    shape, spread = (3, 4, 2), np.arange(24).reshape(3, 4, 2) / 23
+    values = dict(tau=0.005 + 0.02 * spread, r=4 + 2 * spread, v_leak=0.1 * spread)
+    values |= dict(v_threshold=0.8 + 0.4 * spread, v_reset=-0.3 * spread)
+    wide = nir.LIF(**values)
+    flat = nir.LIF(**{name: array.ravel()[::-1] for name, array in values.items()})
+    weight = RNG.normal(size=(5, 24))
+    nodes = {
+        "in": nir.Input(shape),
+        "wide": wide,
+        "delay": nir.Delay(DT * (np.arange(24).reshape(shape) % 3)),
+        "scale": nir.Scale(1 + spread),
+        "f": nir.Flatten({"input": np.array(shape)}, start_dim=0),
+        "flat": flat,
+        "w": nir.Linear(weight),
+        "spikes": nir.Output(shape),
+        "scaled": nir.Output(shape),
+        "sums": nir.Output([5]),
+    }
+    edges = [("in", "wide"), ("wide", "delay"), ("delay", "scale"), ("scale", "f"), ("f", "flat")]
+    edges += [("in", "f"), ("flat", "w"), ("wide", "spikes"), ("scale", "scaled"), ("w", "sums")]
+    given = RNG.uniform(-1, 2, (STEPS, *shape))
+    found = outputs(graph(nodes, edges), given)
+    first = lif(given, **values)
+    assert 50 < first.sum() < 0.8 * first.size
+    assert_array_equal(found["spikes"], first.reshape(STEPS, 24))
+    late = np.arange(24) % 3
+    scaled = np.zeros((STEPS, 24))
+    for i in range(24):
+        scaled[late[i] :, i] = first.reshape(STEPS, 24)[: STEPS - late[i], i]
+    scaled *= (1 + spread).ravel()
+    assert_allclose(found["scaled"], scaled, atol=1e-12)
+    flat_values = {name: getattr(flat, name) for name in values}
+    last = lif(scaled + given.reshape(STEPS, 24), **flat_values)
+    assert_allclose(found["sums"], last @ weight.T, atol=1e-12)
+
+
+def test_convolutions_are_stored_once():
+    def neurons_of(*shape):
+        full = (np.full(shape, value) for value in (0.01, 8.0, 0.0, 1.0, 0.0))
+        return nir.LIF(*full)
+
+    first = nir.Conv2d((14, 14), RNG.normal(size=(8, 2, 3, 3)), 1, 1, 1, 1, np.zeros(8))
+    second = nir.Conv2d((14, 14), RNG.normal(size=(16, 8, 3, 3)), 2, 1, 1, 1, np.zeros(16))
+    rest = [nir.Flatten(None, 0), nir.Linear(RNG.normal(size=(10, 784)))]
+    layers = [first, neurons_of(8, 14, 14), second, neurons_of(16, 7, 7), *rest, neurons_of(10)]
+    made = chain(*layers, shape=[2, 14, 14])
+    network = import_nir(made, dt=DT)
+    with spikeloom.Simulator(network, progress_bar=False) as sim:
+        instructions = sim.program.instructions
+        words = len(sim.program.weight)
+    assert sum(isinstance(i, Cnv) for i in instructions) == 2
+    assert words < 2000  # 784 of them are those of the last layer; unrolled it would be 14 000
