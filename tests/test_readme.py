@@ -1,3 +1,4 @@
+import importlib.util
 import re
 import subprocess
 import sys
@@ -58,9 +59,14 @@ def test_folders_of_the_layout_exist():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
 def test_examples_run(path, tmp_path):
+    if path.stem.startswith("nengo_dl"):
+        for module in ("tensorflow", "nengo_dl"):
+            if importlib.util.find_spec(module) is None:
+                pytest.skip(f"{path.name} trains with {module}, which is not installed (extra dl)")
     arguments = {
         "demo": ["-o", str(tmp_path / "out")],
         "vdsp": ["--images", "100", "--tests", "40"],
+        "nengo_dl_mnist": ["--epochs", "30", "--output", str(tmp_path / "out")],
     }.get(path.stem, [])
     result = subprocess.run(
         [sys.executable, str(path), *arguments], capture_output=True, text=True, cwd=tmp_path
@@ -73,6 +79,7 @@ def test_examples_run(path, tmp_path):
         "demo_learning": r"golden = native: \d+ learned words after \d+ steps, 0 differences",
         "memristor": r"native: RMS error 0\.0[3-6]",
         "vdsp": r"seed 0, native: \d+\.\d % of 40 test images",
+        "nengo_dl_mnist": r"dense_digits.slm: 9[5-9](.|\n)*conv_digits.slm: 9[5-9]",
         "oscillator": r"at 1.0 s it turns \+0\.[678]",
     }
     assert re.search(expected.get(path.stem, ""), result.stdout)
