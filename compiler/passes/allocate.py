@@ -16,12 +16,9 @@ from ..machine import Machine
 from ..program import InputPort, OutputPort, PopulationInfo, Program
 from .blocks import Block, blocks
 from .plasticity import Plastic
-from .quantise import NodeFormat, bias_rows, integers, node_code
+from .quantise import NodeFormat, bias_constants, bias_rows, integers, node_code
 from .schedule import Schedule, Task, has_map
 from .sharing import LARGE, Choice, Shared, choose, may_recur
-
-CONSTANTS = 2
-"""The value memory begins with ``2**(value_bits - 2)`` and 1, which biases are multiplied with."""
 
 
 class Allocator:
@@ -119,7 +116,7 @@ class Allocator:
         return base, total
 
     def _values(self) -> np.ndarray:
-        content = [1 << (self.machine.value_bits - 2), 1]
+        content = bias_constants(self.machine)
         for node in self.graph.nodes():
             form = self.formats[node.name]
             code = self.codes.get(node.name)
@@ -304,7 +301,7 @@ class Allocator:
             "comment": comment,
         }
         if source is None:
-            return Mac(source=CONSTANTS - block.rows, **common)
+            return Mac(source=len(bias_constants(self.machine)) - block.rows, **common)
         if source in self.event_base:
             return Evt(source=self.event_base[source], list=self.event_list[source], **common)
         return Mac(source=self.value_base[source] + block.first_source, **common)

@@ -30,6 +30,9 @@ LARGEST_LEFT_SHIFT = 20
 SPARE_BITS = 30
 """An accumulator keeps at most this many fraction bits more than its kernel reads."""
 
+MOST_OF_LARGEST = 16
+"""Times that the largest constant stands in the value memory for biases of narrow weights."""
+
 
 @dataclass
 class NodeFormat:
@@ -182,13 +185,31 @@ def _reach(graph: Graph, source: str, found: dict[str, NodeFormat], machine: Mac
     return reach
 
 
+def bias_constants(machine: Machine) -> list[int]:
+    """The numbers that biases are multiplied with, in the value memory; the last is 1.
+
+    The first is the largest power of two that a value can be. What its weight leaves of a bias, the
+    weights of the next ones hold: all of it with 1, or, where weights are narrower than values,
+    with as many powers between as that takes. For narrow weights the first one stands there several
+    times, for biases that are larger than any product.
+    """
+    top, digit = machine.value_bits - 2, machine.weight_bits - 1
+    if digit >= top:
+        return [1 << top, 1]
+    between = range(top - digit, 0, -digit) if digit else ()
+    return [1 << top] * MOST_OF_LARGEST + [1 << power for power in between] + [1]
+
+
 def bias_bits(machine: Machine) -> int:
-    """Bits of a bias: a weight times the large constant, plus a weight (`bias_rows`)."""
-    return machine.weight_bits + machine.value_bits - 3
+    """Bits of a bias, sign included, that `bias_rows` can surely split."""
+    constants = bias_constants(machine)
+    weight = (1 << (machine.weight_bits - 1)) - 1
+    largest = weight * constants[0] * constants.count(constants[0]) - constants[0] // 2
+    return largest.bit_length()
 
 
 def bias_rows(bias: np.ndarray, machine: Machine) -> np.ndarray:
-    """Split integer biases into rows of weights for the constants (2**(value_bits - 2), 1).
+    """Split integer biases into rows of weights for the last of `bias_constants`.
 
     Parameters
     ----------
@@ -197,14 +218,24 @@ def bias_rows(bias: np.ndarray, machine: Machine) -> np.ndarray:
 
     Returns
     -------
-    (1, n) or (2, n) int64
+    (rows, n) int64
         One row, for the constant 1, if all fit a weight.
     """
-    if np.abs(bias).max(initial=0) <= (1 << (machine.weight_bits - 1)) - 1:
+    weight = (1 << (machine.weight_bits - 1)) - 1
+    if np.abs(bias).max(initial=0) <= weight:
         return bias.reshape(1, -1)
-    shift = machine.value_bits - 2
-    high = (bias + (1 << (shift - 1))) >> shift
-    return np.vstack([high, bias - (high << shift)])
+    constants = bias_constants(machine)
+    first, left = constants[0], bias
+    times = (bias + first // 2) // first
+    rows = []
+    while not rows or times.any():
+        rows.append(np.clip(times, -weight, weight))
+        times = times - rows[-1]
+        left = left - rows[-1] * first
+    for constant in constants[constants.count(first) :]:
+        rows.append((left + constant // 2) // constant)
+        left = left - rows[-1] * constant
+    return np.vstack(rows)
 
 
 def integers(matrix: Matrix, fraction: int, machine: Machine) -> tuple[Matrix, int]:

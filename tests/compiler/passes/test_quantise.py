@@ -1,18 +1,28 @@
 """Limits are proved, formats follow from them, and sums fit by construction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_graphs import lif, lowpass, recurrent, run_float, synapse
 
-from spikeloom.compiler.graph import Graph, Input, Population, Vector
+from spikeloom.compiler.compile import lower
+from spikeloom.compiler.graph import Graph, Input, Observation, Population, Vector
 from spikeloom.compiler.kernels.filters import Alpha, Resonance
 from spikeloom.compiler.kernels.neurons import RectifiedLinear
 from spikeloom.compiler.machine import Machine
 from spikeloom.compiler.passes.fold import fold
 from spikeloom.compiler.passes.limits import Response, limits
-from spikeloom.compiler.passes.quantise import bias_bits, bias_rows, fraction_for, quantise
+from spikeloom.compiler.passes.quantise import (
+    bias_bits,
+    bias_constants,
+    bias_rows,
+    fraction_for,
+    quantise,
+)
+from spikeloom.sim.golden import GoldenEngine
 
 MACHINE = Machine()
 
@@ -98,13 +108,36 @@ def test_fraction_for_uses_every_bit(limit, bits):
     assert round(limit * 2.0 ** (fraction + 1)) > largest
 
 
-@given(st.lists(st.integers(-(2 ** (bias_bits(MACHINE) - 1)), 2 ** (bias_bits(MACHINE) - 1) - 1)))
-def test_bias_rows_are_exact_and_fit_weights(values):
+@pytest.mark.parametrize("weight_bits", [2, 3, 4, 8, 16, 17, 18, 20])
+@given(data=st.data())
+def test_bias_rows_are_exact_and_fit_weights(weight_bits, data):
+    machine = replace(MACHINE, weight_bits=weight_bits)
+    largest = 2 ** (bias_bits(machine) - 1)
+    values = data.draw(st.lists(st.integers(-largest, largest - 1)))
     bias = np.array(values, np.int64)
-    rows = bias_rows(bias, MACHINE)
-    assert np.abs(rows).max(initial=0) < 2 ** (MACHINE.weight_bits - 1)
-    constants = [1] if len(rows) == 1 else [2 ** (MACHINE.value_bits - 2), 1]
-    np.testing.assert_array_equal(constants @ rows, bias)
+    rows = bias_rows(bias, machine)
+    assert np.abs(rows).max(initial=0) < 2 ** (weight_bits - 1)
+    constants = bias_constants(machine)
+    assert constants[-1] == 1
+    assert max(constants) < 2 ** (machine.value_bits - 1)
+    assert constants == [2**16, 1] or weight_bits < 17
+    assert len(rows) <= len(constants)
+    np.testing.assert_array_equal(constants[-len(rows) :] @ rows, bias)
+
+
+def test_biases_of_narrow_weights():
+    graph = Graph("narrow", 0.001)
+    bias = np.array([0.7, -1.3, 2.0, 0.001])
+    graph.add(Input("u", 4, limit=1.0))
+    graph.add(Vector("sum", 4, bias=bias))
+    graph.connect("u", "sum", np.array([[0.5, 1, -1, 0.25]] * 4))
+    graph.observe(Observation("sum", "sum", "output"))
+    for bits in (4, 8, 18):
+        program = lower(graph, Machine(weight_bits=bits))
+        engine = GoldenEngine(program)
+        engine.step()
+        found = engine.read("sum") * program.outputs["sum"].unit
+        np.testing.assert_allclose(found, bias, atol=1e-4)
 
 
 @pytest.mark.parametrize("machine", [MACHINE, Machine(4, 16, 16, 32)])
