@@ -43,16 +43,33 @@ class Formats:
     weights : WeightBits
     state : int
         Of each voltage, and of each synapse's state.
+    narrow : bool
+        Take a machine whose words for weights have no more bits than the widest weights, and so
+        for biases and gains, too; otherwise weights are rounded and stored in words of full width.
     """
 
     weights: WeightBits = field(default_factory=WeightBits)
     state: int = Machine().state_bits
+    narrow: bool = False
+
+    def machine(self) -> Machine:
+        """The machine that they need."""
+        found = replace(Machine(), state_bits=self.state)
+        if not self.narrow or self.weights.everywhere is None:
+            return found
+        widest = max(self.weights.everywhere, *self.weights.layers.values(), 0)
+        return replace(found, weight_bits=widest)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         most = Machine().weight_bits
         everywhere = most if self.weights.everywhere is None else self.weights.everywhere
-        return {"weights": everywhere, "layers": dict(self.weights.layers), "state": self.state}
+        return {
+            "weights": everywhere,
+            "layers": dict(self.weights.layers),
+            "state": self.state,
+            "narrow": self.narrow,
+        }
 
 
 @dataclass(frozen=True)
@@ -207,7 +224,8 @@ class Experiment:
             If weights cannot have so few bits, or there is no layer of a name.
         """
         formats = formats or Formats()
-        machine = replace(Machine(), state_bits=formats.state)
+        formats.weights.check(Machine())
+        machine = formats.machine()
         with quiet_ranges():
             sim = ImageSimulator(
                 self._model, self._graph, self.sampling, machine, formats.weights, self.engine

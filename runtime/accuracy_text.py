@@ -73,7 +73,8 @@ def formats_text(formats: dict[str, Any]) -> str:
     """Formats in words."""
     layers = ", ".join(f"{name} {bits}" for name, bits in formats["layers"].items())
     text = f"weights of {formats['weights']} bits" + (f" ({layers})" if layers else "")
-    return f"{text}, states of {formats['state']} bits"
+    machine = ", on a machine so narrow" if formats["narrow"] else ""
+    return f"{text}, states of {formats['state']} bits{machine}"
 
 
 def plot_accuracy(data: dict[str, Any]) -> bytes:

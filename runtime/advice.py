@@ -126,7 +126,7 @@ def coarse(m: Measured) -> Iterator[Advice]:
                 "coarse",
                 f"weights {table.source} -> {table.target}",
                 f"for {100 * share:.0f} % of its {len(table.errors)} targets rounding is more than "
-                f"{100 * LARGEST_ERROR:.0f} % of their weights ({100 * table.errors.max():.2g} % "
+                f"{100 * LARGEST_ERROR:.0f} % of their weights ({100 * table.errors.max():.3g} % "
                 f"at most); {table.lost} of {len(table.floats)} weights became 0 (the largest has "
                 f"{table.bits} bits and is {ratio:.3g} times the median)",
                 share,

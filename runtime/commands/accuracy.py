@@ -59,6 +59,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "layer; several with commas",
     )
     parser.add_argument(
+        "--narrow",
+        action="store_true",
+        help="take a machine whose weights have no more bits, as `spikeloom compile --weight-bits` "
+        "does, instead of rounding weights",
+    )
+    parser.add_argument(
         "--voltage-bits",
         type=int,
         default=machine.state_bits,
@@ -131,7 +137,7 @@ def measure(network: Any, arguments: argparse.Namespace, show: Any) -> dict[str,
         calibration=calibration,
         engine=arguments.engine,
     )
-    formats = Formats(weight_bits(arguments.weight_bits), arguments.voltage_bits)
+    formats = Formats(weight_bits(arguments.weight_bits), arguments.voltage_bits, arguments.narrow)
     fixed = experiment.fixed(formats, lambda n: show(f"fixed point: {n} of {len(data)} images"))
     floating = both = None
     if arguments.float_images != 0:

@@ -27,6 +27,9 @@ of it, and a report (report.html, report.json) that compares it with float Nengo
 EXAMPLE = "spikeloom compile examples/channel.py -o out/channel --calibrate 1"
 DEFAULT_COMPARE = 1.0
 
+NARROWEST = 2
+"""Bits of a word, at least; a neuron that needs more says so."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -87,6 +90,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="native", help="what runs it (default: native)")
     parser.add_argument(
         "--lanes", type=int, help=f"lanes of the loom (default: {Machine().lanes}, or the board's)"
+    )
+    parser.add_argument(
+        "--weight-bits",
+        type=int,
+        metavar="B",
+        help=f"width of a weight (default: {Machine().weight_bits}, or the board's)",
+    )
+    parser.add_argument(
+        "--voltage-bits",
+        type=int,
+        metavar="B",
+        help=f"width of a neuron's or synapse's state (default: {Machine().state_bits}, or the "
+        "board's)",
     )
     parser.add_argument(
         "--board", metavar="NAME", help=f"build the hardware too: {', '.join(BOARDS)}"
@@ -187,14 +203,21 @@ def _check(arguments: argparse.Namespace) -> Machine:
         raise InputError("nothing to do: give a directory with -o DIR, or a pass with --show PASS")
     if arguments.board is not None:
         boards.get(arguments.board)
-    for name in ("clock", "lanes"):
+    for name in ("clock", "lanes", "weight_bits", "voltage_bits"):
         if getattr(arguments, name) is not None and (arguments.board is None) == (name == "clock"):
             way = (
                 "needs a board: give --board" if name == "clock" else "is the board's: leave it out"
             )
-            raise InputError(f"--{name} {way}")
+            raise InputError(f"--{name.replace('_', '-')} {way}")
+    plain, widths = Machine(), {}
+    for name, field in (("weight_bits", "weight_bits"), ("voltage_bits", "state_bits")):
+        bits, most = getattr(arguments, name), getattr(plain, field)
+        if bits is not None and not NARROWEST <= bits <= most:
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} {bits}: must be {NARROWEST} to {most}")
+        widths[field] = bits or most
     try:
-        return Machine(lanes=arguments.lanes or Machine().lanes)
+        return Machine(lanes=arguments.lanes or plain.lanes, **widths)
     except ValueError as e:
         raise InputError(f"--lanes {arguments.lanes}: must be a power of two") from e
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nengo
@@ -151,6 +152,19 @@ def test_fewer_bits_are_right_less_often(files):
         experiment.fixed(Formats(WeightBits(), 12))
 
 
+def test_narrow_machines(files):
+    experiment = Experiment(build()[0], data(files), STEPS)
+    narrow = Formats(WeightBits(6, {"out": 8}), 20, narrow=True)
+    assert (narrow.machine().weight_bits, narrow.machine().state_bits) == (8, 20)
+    assert Formats(WeightBits(6)).machine().weight_bits == 18
+    assert Formats(WeightBits(None, {"out": 8}), narrow=True).machine().weight_bits == 18
+    rounded = replace(narrow, narrow=False)
+    found = [experiment.fixed(formats).answers for formats in (narrow, rounded)]
+    assert np.mean(found[0] == found[1]) > 0.9
+    with pytest.raises(InputError, match="weights of 20 bits"):
+        experiment.fixed(Formats(WeightBits(20), narrow=True))
+
+
 def test_search_for_the_smallest_formats(files):
     experiment = Experiment(build()[0], data(files), STEPS)
     wanted = experiment.fixed().accuracy
@@ -259,10 +273,11 @@ def test_command(files, capsys):
     assert found["times"][-1] == 20
     assert found["search"]["reference"] == "fixed"
     assert found["formats"]["layers"] == {"out": 10}
-    assert main([*arguments, "--json", "--float-images", "0", "--answer", "mean"]) == 0
+    assert main([*arguments, "--json", "--float-images", "0", "--answer", "mean", "--narrow"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["float"] is None
     assert found["mean"]
+    assert found["search"]["found"]["narrow"]
 
 
 @pytest.mark.parametrize(

@@ -354,3 +354,22 @@ def test_probes_of_the_same_name_are_told_apart():
         nengo.Probe(ensemble, synapse=0.1)
     found = deploy(net, seconds=0.01, engine="golden").findings.comparisons
     assert [c.name for c in found] == ["probe of a", "probe of a #2", "probe of a #3"]
+
+
+def test_narrow_machines(tmp_path, capsys):
+    path = str(EXAMPLES / "channel.py")
+    arguments = ["compile", path, "-o", str(tmp_path / "out"), "--compare", "0.1", *GOLDEN]
+    assert main([*arguments, "--weight-bits", "10", "--voltage-bits", "24", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["machine"]["weight_bits"], data["machine"]["state_bits"]) == (10, 24)
+    assert data["memories"]["weight"]["bits_per_word"] == 160
+    program = load_program(tmp_path / "out")
+    assert np.abs(program.weight).max() < 2**9
+    for wrong, message in (
+        (["--weight-bits", "19"], "--weight-bits 19: must be 2 to 18"),
+        (["--voltage-bits", "1"], "--voltage-bits 1: must be 2 to 32"),
+        (["--voltage-bits", "8"], "does not fit 8 bits"),
+        (["--weight-bits", "8", "--board", "sim"], "--weight-bits is the board's: leave it out"),
+    ):
+        assert main([*arguments, *wrong]) == 2
+        assert message in capsys.readouterr().err
