@@ -24,6 +24,9 @@ CURRENT = (-256, 256)
 VOLTAGE = (-1024, 1024)
 """Ranges, in thresholds."""
 
+LONGEST_SUM = 10.0
+"""Seconds for which a neuron without leak holds its largest current; calibrate for longer."""
+
 LEAK_BITS = 22
 """Bits behind the point of a neuron's own leak."""
 
@@ -225,8 +228,8 @@ class StepLI(Stepped):
         return voltage, {"voltage": voltage}
 
     def output_limit(self, input_limit: float, dt: float) -> float:
-        """What a constant current of that size leads to, however long it lasts."""
-        return input_limit / self.leak if self.leak else math.inf
+        """What the largest current leads to in `LONGEST_SUM` at most; with a leak, however long."""
+        return input_limit / max(self.leak, dt / LONGEST_SUM)
 
     def rates(self, current: Any) -> Any:
         """The output after a long time at constant currents (after one step without leak)."""

@@ -155,6 +155,8 @@ def _limit(graph: Graph, name: str, found: dict[str, Limit]) -> Limit:
     if kernel.delayed and kernel.homogeneous:
         return _settled(node, _filter_limit(graph, node, entering, found))
     output = kernel.output_limit(entering, graph.dt)
+    if kernel.homogeneous:  # what it begins with leaks away beside what enters
+        output += max((float(np.abs(v).max(initial=0.0)) for v in node.initial.values()), default=0)
     if isinstance(kernel, CAPTURES) and node.limit is not None and node.limit < output:
         return Limit(entering, node.limit, node.limit, "given")
     return _settled(node, Limit(entering, output, max(entering, output), "proved"))
