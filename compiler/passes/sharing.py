@@ -127,24 +127,60 @@ def choose(matrix: Any, machine: Machine, events: bool, dt: float) -> Choice:
     if len(found.different) > len(found.word) * MOST_DIFFERENT:
         return Choice(None, unrolled, "too little of it recurs")
     before = cycles + unrolled / WORDS_PER_CYCLE
-    timing = ConvolutionTiming(machine)
-    best: tuple[float, Shared] | None = None
-    for shift in range(MOST_CHANNELS + 1):
-        if sources % (1 << shift):
+    period = ConvolutionTiming(machine).period
+    ways = [
+        _cut(found, sources, shift, first, span)
+        for shift in range(MOST_CHANNELS + 1)
+        if sources % (1 << shift) == 0
+    ]
+
+    def words(way: _Blocks, slots: int) -> float:
+        entry = 1 + address_bits(span) + address_bits(way.count << way.shift)
+        stencil = slots * (sources >> way.shift) * entry / (machine.lanes * machine.weight_bits)
+        return (way.count << way.shift) + stencil
+
+    def cost(way: _Blocks, slots: int) -> float:
+        own = MAP_CYCLES + INSTRUCTION_CYCLES + words(way, slots) / WORDS_PER_CYCLE
+        return own + period(slots) * active
+
+    # The slots are the most work: those ways first that are best if the fewest will do.
+    best: tuple[float, _Blocks, np.ndarray] | None = None
+    for way in sorted(ways, key=lambda way: cost(way, way.fewest)):
+        if unrolled - words(way, way.fewest) < WORTHWHILE:
+            continue
+        if best is not None and cost(way, way.fewest) >= best[0]:
             break
-        shared = _share(found, sources, shift, first, span)
-        entry = 1 + address_bits(span) + address_bits(len(shared.weights))
-        words = float(len(shared.weights))
-        words += len(shared.stencil) * entry / (machine.lanes * machine.weight_bits)
-        cost = timing.period(shared.slots) * active + MAP_CYCLES + INSTRUCTION_CYCLES
-        cost += words / WORDS_PER_CYCLE
-        if unrolled - words >= WORTHWHILE and (best is None or cost < best[0]):
-            best = cost, shared
+        slot_of = _slots(way, span)
+        slots = int(slot_of.max()) + 1
+        if best is None or cost(way, slots) < best[0]:
+            best = cost(way, slots), way, slot_of
     if best is None:
         return Choice(None, unrolled, "too little of it recurs")
     if best[0] >= before:
         return Choice(None, unrolled, f"it would take {best[0] / before:.1f} times as long")
-    return Choice(best[1], unrolled)
+    _, way, slot_of = best
+    return Choice(_share(found, way, slot_of, sources >> way.shift, first, span), unrolled)
+
+
+@dataclass
+class _Blocks:
+    """A matrix cut into blocks of ``2**shift`` rows.
+
+    `position` and `word` tell where there is one, `which` is its number among the different ones;
+    `content` has, for each of these, the different words that its rows are, plus 1; 0 for zeros.
+    `fewest` is the largest number of words that a position reaches.
+    """
+
+    shift: int
+    position: np.ndarray
+    word: np.ndarray
+    which: np.ndarray
+    content: np.ndarray
+    fewest: int
+
+    @property
+    def count(self) -> int:
+        return len(self.content)
 
 
 def _words(matrix: Any, lanes: int) -> _Words:
@@ -172,30 +208,37 @@ def _spans(found: _Words, span: int, first: int) -> list[tuple[int, int] | None]
     ]
 
 
-def _share(found: _Words, sources: int, shift: int, first: int, span: int) -> Shared:
-    """The blocks of ``2**shift`` rows, and where each stands."""
+def _cut(found: _Words, sources: int, shift: int, first: int, span: int) -> _Blocks:
     channels, positions = 1 << shift, sources >> shift
     pair, number = np.unique(
         (found.element >> shift) * span + found.word - first, return_inverse=True
     )
-    # Which of the different words each row of a block is; 0 for one of zeros.
     block = np.zeros((len(pair), channels), np.int64)
     block[number.reshape(-1), found.element % channels] = found.content + 1
-    blocks, which = np.unique(block, axis=0, return_inverse=True)
-    content = np.vstack([np.zeros_like(found.different[:1]), found.different])
+    content, which = np.unique(block, axis=0, return_inverse=True)
     position, word = pair // span, pair % span
-    slot = _slots(position, word, positions, span)[word]
+    fewest = int(np.bincount(position, minlength=positions).max())
+    return _Blocks(shift, position, word, which.reshape(-1), content, fewest)
+
+
+def _share(
+    found: _Words, way: _Blocks, slot_of: np.ndarray, positions: int, first: int, span: int
+) -> Shared:
+    content = np.vstack([np.zeros_like(found.different[:1]), found.different])
+    slot = slot_of[way.word]
     slots = int(slot.max()) + 1
     stencil = np.full((slots, positions, 2), -1, np.int32)
     stencil[..., 1] = 0
-    stencil[slot, position, 0] = word
-    stencil[slot, position, 1] = which.reshape(-1) << shift
-    return Shared(content[blocks.reshape(-1)], shift, stencil.reshape(-1, 2), slots, first, span)
+    stencil[slot, way.position, 0] = way.word
+    stencil[slot, way.position, 1] = way.which << way.shift
+    weights = content[way.content.reshape(-1)]
+    return Shared(weights, way.shift, stencil.reshape(-1, 2), slots, first, span)
 
 
-def _slots(position: np.ndarray, word: np.ndarray, positions: int, span: int) -> np.ndarray:
+def _slots(way: _Blocks, span: int) -> np.ndarray:
     """A slot for each word, another one for any two that some position reaches together."""
-    reach = sp.csr_array((np.ones(len(word), np.int64), (position, word)), shape=(positions, span))
+    entries = (np.ones(len(way.word), np.int64), (way.position, way.word))
+    reach = sp.csr_array(entries, shape=(int(way.position.max()) + 1, span))
     together = nx.from_scipy_sparse_array(sp.csr_array(reach.T @ reach))
     together.remove_edges_from([(w, w) for w in range(span)])
     best: np.ndarray | None = None
@@ -205,5 +248,7 @@ def _slots(position: np.ndarray, word: np.ndarray, positions: int, span: int) ->
         found = np.array([colours[w] for w in range(span)])
         if best is None or found.max() < best.max():
             best = found
+        if best.max() + 1 == way.fewest:
+            break
     assert best is not None
     return best

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from nengo.builder.operator import BsrDotInc, Copy, DotInc, ElementwiseInc, Reset
 from nengo.builder.signal import Signal
-from nengo.builder.transforms import GeneralConvInc, conv2d, conv2d_gradx, conv2d_groups
+from nengo.builder.transforms import GeneralConvInc, conv2d_gradx, extract_sliding_windows
 from nengo.transforms import SparseMatrix
 
 LINEAR = (Copy, ElementwiseInc, DotInc, GeneralConvInc)
@@ -171,6 +171,40 @@ def _dense_or_sparse(op: Any) -> np.ndarray | sp.coo_array:
 
 def convolution_matrix(op: GeneralConvInc) -> sp.csr_array:
     """The convolution of `op` unrolled: (output elements, input elements) csr_array."""
+    if op.is_transpose:
+        return _transposed_convolution(op)
+    conv, inputs, outputs = op.conv, op.conv.input_shape, op.conv.output_shape
+    kernel = np.asarray(op.W.initial_value, dtype=float)
+    strides = conv.strides
+    numbers = np.arange(1, inputs.size + 1).reshape(inputs.shape)
+    targets = np.arange(outputs.size, dtype=np.int32).reshape(outputs.shape)
+    if not conv.channels_last:
+        numbers, targets = np.moveaxis(numbers, 0, -1), np.moveaxis(targets, 0, -1)
+    if conv.dimensions == 1:
+        kernel, strides, numbers = kernel[None], (1, *strides), numbers[None]
+    # Nengo's own windows, of the pixels' numbers: 0 is what pads them.
+    numbers = np.ascontiguousarray(numbers[None].astype(float))
+    windows = extract_sliding_windows(numbers, kernel.shape[:2], conv.padding.upper(), strides)[0]
+    sources = np.asarray(windows.astype(np.int32) - 1)
+    each, filters = kernel.shape[2], kernel.shape[3] * kernel.shape[2] // inputs.n_channels
+    targets = targets.reshape(-1, outputs.n_channels)
+    rows, columns, data = [], [], []
+    for group in range(inputs.n_channels // each):
+        mine = slice(group * filters, (group + 1) * filters)
+        weights = kernel[..., mine].reshape(-1, filters)
+        reached = sources[..., group * each : (group + 1) * each].reshape(len(targets), -1)
+        position, tap = np.nonzero(reached >= 0)
+        rows.append(targets[position, mine].ravel())
+        columns.append(reached[position, tap].repeat(filters))
+        data.append(weights[tap].ravel())
+    entries = (np.concatenate(data), (np.concatenate(rows), np.concatenate(columns)))
+    matrix = sp.csr_array(sp.coo_array(entries, shape=(outputs.size, inputs.size)))
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _transposed_convolution(op: GeneralConvInc) -> sp.csr_array:
+    """The same of a transposed one, which Nengo is asked for column by column."""
     conv = op.conv
     kernel = np.asarray(op.W.initial_value, dtype=float)
     stride, pad = conv.strides, conv.padding.upper()
@@ -192,12 +226,7 @@ def convolution_matrix(op: GeneralConvInc) -> sp.csr_array:
         if conv.dimensions == 1:
             x = x[:, None]
         x = np.ascontiguousarray(x)
-        if op.is_transpose:
-            y = conv2d_gradx(kernel, x, xsize=spatial, pad=pad, stride=stride)
-        elif conv.groups == 1:
-            y = conv2d(x, kernel, pad=pad, stride=stride)
-        else:
-            y = conv2d_groups(x, kernel, pad=pad, stride=stride)
+        y = conv2d_gradx(kernel, x, xsize=spatial, pad=pad, stride=stride)
         y = y.reshape((n, *outputs.spatial_shape, outputs.n_channels))
         if not conv.channels_last:
             y = np.moveaxis(y, -1, 1)
