@@ -41,6 +41,9 @@ TIME_CONSTANTS = 3.0
 STILL_RISING = 0.01
 """Accuracy that a curve still gains over its last quarter."""
 
+LARGE_PIXEL, MOSTLY_RIGHT = 64.0, 0.5
+"""Images with such values, and fewer right answers than this, look like bytes left unscaled."""
+
 DOMINANT = 0.75
 """Share of the clock cycles of one part that is worth a word ..."""
 
@@ -55,7 +58,7 @@ class Advice:
     Attributes
     ----------
     rule : str
-        Which rule gave it: a key of `RULES`, or ``"rising"``.
+        Which rule gave it: a key of `RULES`, ``"rising"`` or ``"unscaled"``.
     subject : str
         The layer, connection or table.
     what : str
@@ -230,6 +233,29 @@ RULES: Mapping[str, Callable[[Measured], Iterator[Advice]]] = {
 def advise(m: Measured) -> list[Advice]:
     """All that there is to say."""
     return [advice for rule in RULES.values() for advice in rule(m)]
+
+
+def unscaled(images: np.ndarray, accuracy: float) -> list[Advice]:
+    """Advice on images that are perhaps not scaled as those of the training were.
+
+    Parameters
+    ----------
+    images : (n, size) ndarray
+    accuracy : float
+        Share of right answers: if most are right, the scale is.
+    """
+    largest = float(np.abs(images).max(initial=0.0))
+    if largest < LARGE_PIXEL or accuracy > MOSTLY_RIGHT:
+        return []
+    return [
+        Advice(
+            "unscaled",
+            "images",
+            f"their values reach {largest:g}, and {100 * accuracy:.0f} % of the answers are right",
+            largest,
+            "scale them as those of the training were, such as by 1/255",
+        )
+    ]
 
 
 def rising(times: list[int], accuracy: list[float], images: int) -> list[Advice]:

@@ -52,6 +52,8 @@ class Place:
 def find_neuron(sim: RecordingSimulator, reference: str | None) -> Place:
     """The neuron called ``NAME[i]`` (``NAME``: its first); the first of the model if None.
 
+    Where a convolution leads to the ensemble or from it, ``NAME[y,x,c]`` will do.
+
     Raises
     ------
     InputError
@@ -60,16 +62,30 @@ def find_neuron(sim: RecordingSimulator, reference: str | None) -> Place:
     places = populations(sim)
     if not places:
         raise ModelError("no ensemble of the network runs on the chip: no neuron to explain")
-    name, index = _parse(reference) if reference is not None else (next(iter(places)), 0)
+    name, numbers = _parse(reference) if reference is not None else (next(iter(places)), (0,))
     if name not in places:
         known = ", ".join(places)
         raise InputError(f"--neuron {reference}: no ensemble {name!r} on the chip; it has: {known}")
     ensemble, node = places[name]
-    if not 0 <= index < ensemble.n_neurons:
-        raise InputError(
-            f"--neuron {reference}: {name} has {ensemble.n_neurons} neurons, numbered from 0"
-        )
-    return Place(ensemble, name, node, index)
+    shape = (ensemble.n_neurons,)
+    if len(numbers) > 1:
+        shape = shapes(sim).get(name, shape)
+    if len(numbers) != len(shape) or any(i >= n for i, n in zip(numbers, shape, strict=True)):
+        size = " x ".join(map(str, shape))
+        raise InputError(f"--neuron {reference}: {name} has {size} neurons, numbered from 0")
+    return Place(ensemble, name, node, int(np.ravel_multi_index(numbers, shape)))
+
+
+def shapes(sim: RecordingSimulator) -> dict[str, tuple[int, ...]]:
+    """Shapes of what convolutions lead from and to, by its name."""
+    names, found = sim.conversion.names, {}
+    for c in (c for c in sim.model.params if isinstance(c, nengo.Connection)):
+        if isinstance(c.transform, nengo.Convolution):
+            for end, kind in ((c.pre, c.transform.input_shape), (c.post, c.transform.output_shape)):
+                if not isinstance(end, nengo.base.ObjView):
+                    found[names.of(end)] = tuple(kind.shape)
+            found[f"{names.of(c)}.synapse"] = tuple(c.transform.output_shape.shape)
+    return found
 
 
 def populations(sim: RecordingSimulator) -> dict[str, tuple[nengo.Ensemble, str]]:
@@ -90,11 +106,13 @@ def populations(sim: RecordingSimulator) -> dict[str, tuple[nengo.Ensemble, str]
     return found
 
 
-def _parse(reference: str) -> tuple[str, int]:
+def _parse(reference: str) -> tuple[str, tuple[int, ...]]:
+    """``NAME``, ``NAME[i]`` or ``NAME[y,x,c]``."""
     name, bracket, rest = reference.rpartition("[")
-    if bracket and rest.endswith("]") and rest[:-1].isdigit():
-        return name, int(rest[:-1])
-    return reference, 0
+    parts = rest.removesuffix("]").split(",")
+    if bracket and rest.endswith("]") and all(part.strip().isdigit() for part in parts):
+        return name, tuple(int(part) for part in parts)
+    return reference, (0,)
 
 
 def explain_neuron(
@@ -186,6 +204,7 @@ def _description(sim: RecordingSimulator, compilation: Compilation, place: Place
         },
         "registers": parameter_text(instruction, code),
         "weights": _weights(compilation, joint, element, 1.0, DEEPEST),
+        "shapes": {name: list(shape) for name, shape in shapes(sim).items()},
     }  # fmt: skip
 
 

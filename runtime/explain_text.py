@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from .terminal import print_table
 
 WEIGHTS_SHOWN = 12
@@ -79,7 +81,8 @@ def _table(row: dict[str, Any]) -> list[str]:
 
 def print_neuron(neuron: dict[str, Any]) -> None:
     """Print the path of one neuron and its first steps."""
-    print(f"\nNEURON {neuron['neuron']}   {neuron['type']}")
+    at = _position(neuron["shapes"], neuron["ensemble"], neuron["index"])
+    print(f"\nNEURON {neuron['neuron']}{at}   {neuron['type']}")
     where = f"{neuron['population']}, element {neuron['element']}"
     print(f"on the chip: kernel {neuron['kernel']} of population {where}")
     if neuron["gain"] is not None:
@@ -111,13 +114,23 @@ def print_neuron(neuron: dict[str, Any]) -> None:
     print("\nits weights (current: what one spike, or a value of 1, adds at first)")
     print_table(
         ["from", "element", "float", "integer", "1 is worth", "current"],
-        list(_weight_rows(neuron["weights"], 0)),
+        list(_weight_rows(neuron["weights"], neuron["shapes"], 0)),
     )
     print()
     print_steps(neuron["steps"])
 
 
-def _weight_rows(tables: Sequence[dict[str, Any]], depth: int) -> Iterator[list[str]]:
+def _position(shapes: dict[str, list[int]], name: str, element: int) -> str:
+    """Where an element lies in an image, if it is part of one."""
+    shape = shapes.get(name)
+    if shape is None or element >= math.prod(shape):
+        return ""
+    return f" ({', '.join(str(int(i)) for i in np.unravel_index(element, shape))})"
+
+
+def _weight_rows(
+    tables: Sequence[dict[str, Any]], shapes: dict[str, list[int]], depth: int
+) -> Iterator[list[str]]:
     for table in tables:
         name = "  " * depth + table["from"] + (f" ({table['kind']})" if not depth else "")
         count = len(table["elements"])
@@ -125,7 +138,7 @@ def _weight_rows(tables: Sequence[dict[str, Any]], depth: int) -> Iterator[list[
         for i in sorted(largest):
             yield [
                 name,
-                str(table["elements"][i]),
+                f"{table['elements'][i]}{_position(shapes, table['from'], table['elements'][i])}",
                 f"{table['float'][i]:.9g}",
                 str(table["integer"][i]),
                 f"2^{-table['fraction']}",
@@ -142,7 +155,7 @@ def _weight_rows(tables: Sequence[dict[str, Any]], depth: int) -> Iterator[list[
             ]
         if "behind" in table:
             yield [f"{'  ' * depth}  through {table['through']}:", "", "", "", "", ""]
-            yield from _weight_rows(table["behind"], depth + 1)
+            yield from _weight_rows(table["behind"], shapes, depth + 1)
 
 
 def print_steps(steps: Sequence[dict[str, Any]]) -> None:

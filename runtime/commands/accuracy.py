@@ -119,7 +119,7 @@ def measure(network: Any, arguments: argparse.Namespace, show: Any) -> dict[str,
     import numpy as np
 
     from ..accuracy import Experiment, Formats
-    from ..advice import rising
+    from ..advice import rising, unscaled
     from ..labelled import load_labelled
 
     data = load_labelled(arguments.data)
@@ -151,7 +151,8 @@ def measure(network: Any, arguments: argparse.Namespace, show: Any) -> dict[str,
             if fixed.seconds
             else None,
         }
-    curve = rising(list(experiment.sampling.times), fixed.by_time(), len(data))
+    about_data = unscaled(data.images, fixed.accuracy)
+    about_data += rising(list(experiment.sampling.times), fixed.by_time(), len(data))
     search = None
     if arguments.lose is not None:
         whole = floating is not None and len(floating.labels) == len(data)
@@ -184,7 +185,7 @@ def measure(network: Any, arguments: argparse.Namespace, show: Any) -> dict[str,
         "float": None if floating is None else floating.to_json(data.classes),
         "both": both,
         "search": search,
-        "advice": [a.to_json() for a in (*experiment.advice, *curve)],
+        "advice": [a.to_json() for a in (*about_data, *experiment.advice)],
     }
 
 

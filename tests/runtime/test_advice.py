@@ -11,7 +11,7 @@ from spikeloom.cli import main
 from spikeloom.compiler.frontends.nengo.step_neurons import StepLIF
 from spikeloom.compiler.frontends.nengo.streams import Present, Recording
 from spikeloom.compiler.machine import Machine
-from spikeloom.runtime.advice import RULES, advise, rising
+from spikeloom.runtime.advice import RULES, advise, rising, unscaled
 from spikeloom.runtime.deployment import deploy
 from spikeloom.runtime.measured import Layer, Link, Measured
 from spikeloom.runtime.report import render_report
@@ -153,6 +153,13 @@ def test_accuracy_that_still_rises():
     assert rising(times, [0.2, 0.9, 0.951, 0.96], 1000) == []
     assert rising(times, [0.2, 0.4, 0.6, 0.7], 20) == []  # chance alone may do this
     assert rising([1], [0.9], 100) == []
+
+
+def test_images_left_as_bytes():
+    (advice,) = unscaled(np.array([[0, 255.0]]), 0.1)
+    assert advice.number == 255
+    assert unscaled(np.array([[0, 255.0]]), 0.9) == []
+    assert unscaled(np.array([[0, 1.0]]), 0.1) == []
 
 
 def network(synapse=0.005, amplitude=0.01, gain=1.0, bias=40.0, tau_ref=0.002):

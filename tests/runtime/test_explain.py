@@ -10,6 +10,7 @@ import spikeloom
 from spikeloom.cli import main
 from spikeloom.compiler.errors import InputError, ModelError
 from spikeloom.runtime.explain import explain, first_share
+from spikeloom.runtime.explain_text import print_neuron
 from spikeloom.runtime.model_file import load_network
 
 EXAMPLES = Path(spikeloom.__file__).parent / "examples"
@@ -207,6 +208,31 @@ def test_trained_files(capsys, file, arguments, map_shown):
     for entry in found["neuron"]["steps"]:
         current = entry["current"]
         assert current["decoded"] == pytest.approx(current["float"], abs=1e-3)
+
+
+def test_places_in_images(capsys):
+    rng = np.random.default_rng(0)
+    with nengo.Network(label="image", seed=1) as net:
+        image = nengo.Node(nengo.processes.PresentInput(rng.uniform(size=(1, 75)), 1), label="in")
+        kernel = rng.normal(size=(3, 3, 3, 2))
+        convolution = nengo.Convolution(2, (5, 5, 3), kernel_size=(3, 3), init=kernel)
+        gains = {"gain": np.full(18, 2.0), "bias": np.zeros(18)}
+        layer = nengo.Ensemble(18, 1, label="layer", **gains)
+        nengo.Connection(image, layer.neurons, transform=convolution, synapse=None)
+    neuron = explain(net, 3, "layer[1,2,1]", engine="golden")["neuron"]
+    assert neuron["index"] == (1 * 3 + 2) * 2 + 1
+    (weights,) = neuron["weights"]
+    # The kernel stands with its corner at (1, 2) of the 5 x 5 x 3 image.
+    places = [np.unravel_index(element, (5, 5, 3)) for element in weights["elements"]]
+    expected = [2 * kernel[y - 1, x - 2, c, 1] for y, x, c in places]
+    np.testing.assert_allclose(weights["float"], expected)
+    print_neuron(neuron)
+    printed = capsys.readouterr().out
+    assert "NEURON layer[11] (1, 2, 1)" in printed
+    assert " (3, 4, 2) " in printed
+    for wrong in ("layer[3,0,0]", "layer[1,1]", "layer[18]"):
+        with pytest.raises(InputError, match=r"layer has .* neurons, numbered from 0"):
+            explain(net, 3, wrong, engine="golden")
 
 
 def test_nothing_to_explain():
