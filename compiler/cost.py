@@ -101,12 +101,12 @@ def step_cycles(
     program: Program,
     events: Mapping[int, Cycles] | None = None,
     previous: Mapping[int, Cycles] | None = None,
+    values: Mapping[Cnv, tuple[Cycles, Cycles]] | None = None,
 ) -> StepCycles:
     """Clock cycles of one step as a function of how many events each list holds.
 
     Exact, but for an ``UPD`` with the gate ``"post"``, which takes the most where the events are
-    spread over as many words as possible, and for a ``CNV`` of values, which takes the most where
-    none of them is 0: that is assumed.
+    spread over as many words as possible: that is assumed.
 
     Parameters
     ----------
@@ -116,6 +116,9 @@ def step_cycles(
     previous : the same, optional
         Events that each list was filled with in the step before, which matter where a list is read
         before it is filled; `events` if left out.
+    values : mapping of Cnv -> (int or int64 (steps,), the same), optional
+        For each ``CNV`` of values how many of them are not 0, and what `ConvolutionTiming.busy`
+        gave for them. If left out, none of them is 0, which takes longest.
 
     Returns
     -------
@@ -129,8 +132,10 @@ def step_cycles(
     multiplying: Cycles = 0
     for phase in program.phases:
         counts: list[Cycles] = []
+        busy: list[Cycles | None] = []
         for i in phase:
             count: Cycles = 0
+            cycles: Cycles | None = None
             if (
                 isinstance(i, Evt)
                 or (isinstance(i, Cnv) and i.list >= 0)
@@ -139,7 +144,12 @@ def step_cycles(
                 count = (events if i.list in filled else previous).get(i.list, 0)
             elif isinstance(i, Map) and i.list >= 0:
                 filled.add(i.list)
+            elif isinstance(i, Cnv):
+                count, cycles = (values or {}).get(i, (i.rows, None))
             counts.append(count)
-        total = total + phase_cycles(program.machine, program.kernels, phase, counts, program.rules)
+            busy.append(cycles)
+        total = total + phase_cycles(
+            program.machine, program.kernels, phase, counts, program.rules, busy
+        )
         multiplying = multiplying + busy_cycles(phase, counts)
     return StepCycles(total, multiplying)

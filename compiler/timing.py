@@ -391,7 +391,7 @@ class ConvolutionTiming:
             rest = i.rows - 1 - int(fired[-1])
             last = int(self._taken(i, fired)[-1])
             return last + max(self.period(i.slots), rest + self.look - 1)
-        elements = source_count(i, count)
+        elements = i.rows if i.list < 0 else count
         return np.where(
             np.asarray(elements) > 0, self.look + 1 + elements * self.period(i.slots), 0
         )
@@ -412,11 +412,6 @@ class ConvolutionTiming:
         """
         first = handover + self.load + 1 + self._taken(i, fired)
         return first[:, None] + np.arange(i.slots) + self.write
-
-
-def source_count(i: Cnv, count: Cycles) -> Cycles:
-    """Source elements of a ``CNV``, given the event count of its list."""
-    return i.rows if i.list < 0 else count
 
 
 def issued_rows(instruction: Mac | Evt, count: Cycles = 0) -> Cycles:
@@ -476,7 +471,11 @@ class PhaseClock:
         return self._update[rule]
 
     def hand_over(
-        self, instruction: Instruction, count: Cycles = 0, fired: np.ndarray | None = None
+        self,
+        instruction: Instruction,
+        count: Cycles = 0,
+        fired: np.ndarray | None = None,
+        busy: Cycles | None = None,
     ) -> Cycles:
         """Cycle in which `instruction` is handed over.
 
@@ -490,6 +489,8 @@ class PhaseClock:
             For an ``UPD``: the indices of these events. Left out, one with the gate ``"post"``
             takes as long as if they were spread over as many words as possible. For a ``CNV`` of
             values: the numbers of those that are not 0. Left out, all of them are.
+        busy : int or int64 ndarray, optional
+            For a ``CNV`` of values, instead of `fired`: what `ConvolutionTiming.busy` gave.
         """
         if not isinstance(instruction, (Mac, Evt, Map, Upd, Cnv)):
             raise TypeError(f"the loom's clock does not know {type(instruction).__name__}")
@@ -510,7 +511,8 @@ class PhaseClock:
         elif isinstance(instruction, Cnv):
             go = handover + self.convolution.load
             self._ready = go + self._at.period
-            busy = self.convolution.busy(instruction, count, fired)
+            if busy is None:
+                busy = self.convolution.busy(instruction, count, fired)
             last = go + busy + self.convolution.write
             drained = np.where(busy > 0, last + self._at.drain, 0)
             self._drained = np.maximum(self._drained, drained)
@@ -552,6 +554,7 @@ def phase_cycles(
     instructions: Sequence[Instruction],
     counts: Sequence[Cycles],
     rules: Mapping[str, RuleCode] | None = None,
+    busy: Sequence[Cycles | None] | None = None,
 ) -> Cycles:
     """Clock cycles of one phase, the most for ``UPD`` of the gate ``"post"`` and ``CNV`` of values.
 
@@ -565,24 +568,28 @@ def phase_cycles(
         For each ``EVT``, ``CNV`` of events and ``UPD`` with a gate, the events in its list when it
         runs, an int or an int64 array with one element per step; anything for the others.
     rules : mapping of rule name -> RuleCode, optional
+    busy : sequence, parallel to `instructions`, optional
+        For each ``CNV`` of values what `ConvolutionTiming.busy` gave, or None: the most.
 
     Returns
     -------
     int or int64 ndarray
     """
     clock = PhaseClock(machine, kernels, rules)
-    for instruction, count in zip(instructions, counts, strict=True):
-        clock.hand_over(instruction, count)
+    known = [None] * len(instructions) if busy is None else busy
+    for instruction, count, cycles in zip(instructions, counts, known, strict=True):
+        clock.hand_over(instruction, count, busy=cycles)
     return clock.finish()
 
 
 def busy_cycles(instructions: Sequence[Instruction], counts: Sequence[Cycles]) -> Cycles:
     """Cycles of a phase in which the lanes multiply: issue cycles of ``MAC``, ``EVT``, ``CNV``.
 
-    Of a ``CNV`` all slots count, also those in which a position reaches nothing, and all values.
+    Of a ``CNV`` all slots count, also those in which a position reaches nothing. Where it is one of
+    values, `counts` has how many of them are not 0.
     """
     return sum(
-        source_count(i, count) * i.slots if isinstance(i, Cnv) else issued_rows(i, count) * i.words
+        count * i.slots if isinstance(i, Cnv) else issued_rows(i, count) * i.words
         for i, count in zip(instructions, counts, strict=True)
         if isinstance(i, (Mac, Evt, Cnv))
     )

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..compiler.cost import step_cycles
-from ..compiler.instructions import Map
+from ..compiler.instructions import Cnv, Instruction, Map
 from ..compiler.program import Program
+from ..compiler.timing import ConvolutionTiming
 from .engines import create_engine
 from .standalone import match_inputs, quantise
 
@@ -65,6 +66,9 @@ def replay(
     counts = np.zeros((steps + 1, program.event_lists), np.int64)
     maps = [i for i in program.instructions if isinstance(i, Map)]
     fired = {i: np.zeros(i.length) for i in maps if i.list >= 0}
+    looks = [_Look(program, i, steps) for i in program.instructions if isinstance(i, Cnv)]
+    looks = [look for look in looks if look.instruction.list < 0]
+    value = machine.memory("value")
     peak = {memory: _magnitude(machine.memory(memory)) for memory in ("value", "state")}
     for step in range(steps):
         for phase in range(len(program.phases)):
@@ -76,11 +80,16 @@ def replay(
         _count_spikes(fired, machine.memory("event"), counts[step + 1])
         for memory, most in peak.items():
             np.maximum(most, _magnitude(machine.memory(memory)), out=most)
-    now, before = (
+        if looks:
+            before, value = value, machine.memory("value")
+            for look in looks:
+                look.at(step, before, value)
+    now, earlier = (
         {number: rows[:, number] for number in range(program.event_lists)}
         for rows in (counts[1:], counts[:-1])
     )
-    cycles = step_cycles(program, now, before)
+    seen = {look.instruction: (look.others, look.busy) for look in looks}
+    cycles = step_cycles(program, now, earlier, seen)
     return Replay(
         events={i.population: counts[1:, i.list] for i in maps if i.list >= 0},
         cycles=np.broadcast_to(np.asarray(cycles.total, np.int64), (steps,)),
@@ -92,6 +101,36 @@ def replay(
             for i, payloads in fired.items()
         },
     )
+
+
+class _Look:
+    """How long a ``CNV`` of values takes in each step.
+
+    Attributes
+    ----------
+    others, busy : (steps,) int64 ndarray
+        Values that are not 0; `ConvolutionTiming.busy`.
+    """
+
+    def __init__(self, program: Program, instruction: Cnv, steps: int) -> None:
+        self.instruction = instruction
+        self.others, self.busy = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+        self._timing = ConvolutionTiming(program.machine)
+        following = program.instructions[program.instructions.index(instruction) :]
+        # What is written later in the step is seen by the next one.
+        self._delayed = any(self._is_written(i) for i in following)
+
+    def _is_written(self, i: Instruction) -> bool:
+        first, end = self.instruction.source, self.instruction.source + self.instruction.rows
+        return isinstance(i, Map) and i.list < 0 and i.target < end and first < i.target + i.length
+
+    def at(self, step: int, before: np.ndarray, after: np.ndarray) -> None:
+        """Take note of a step, with the value memory before and after it."""
+        i = self.instruction
+        seen = (before if self._delayed else after)[i.source : i.source + i.rows]
+        fired = np.flatnonzero(seen)
+        self.others[step] = len(fired)
+        self.busy[step] = self._timing.busy(i, 0, fired)
 
 
 def _count_spikes(fired: dict[Map, np.ndarray], event: np.ndarray, count: np.ndarray) -> None:
