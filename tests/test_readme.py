@@ -77,6 +77,7 @@ def test_examples_run(path, tmp_path):
         "digits": r"4\d of 50 digits recognised",
         "demo": r"golden = native: \d+ numbers compared, 0 differences",
         "demo_learning": r"golden = native: \d+ learned words after \d+ steps, 0 differences",
+        "two_layers": r"neuron 1 of layer 1 spikes in steps \[10 19 29 39 49\]",
         "memristor": r"native: RMS error 0\.0[3-6]",
         "vdsp": r"seed 0, native: \d+\.\d % of 40 test images",
         "nengo_dl_mnist": r"dense_digits.slm: 9[5-9](.|\n)*conv_digits.slm: 9[5-9]",
