@@ -32,7 +32,7 @@ NEURONS: dict[str, Callable[[], nengo.neurons.NeuronType]] = {
 """Activations of Keras -> neurons with that very curve, as `nengo_dl.Converter` chooses them."""
 
 INSTEAD = {
-    "Lambda": "say it with layers of Keras (Dense, Add, Reshape, ...)",
+    "Lambda": "layers of Keras (Dense, Add, Reshape, ...) that say the same",
     "LSTM": "nengo_dl.Layer of spiking neurons, or a recurrent Nengo network",
     "GRU": "nengo_dl.Layer of spiking neurons, or a recurrent Nengo network",
     "SimpleRNN": "nengo_dl.Layer of spiking neurons, or a recurrent Nengo network",
