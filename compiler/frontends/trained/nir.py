@@ -74,13 +74,13 @@ def import_nir(
         A ``.nir`` file, or the graph itself.
     dt : float, optional
         The time step in seconds. NIR's equations are continuous, so it must be stated here unless
-        the graph's metadata do as ``dt``. Networks of snnTorch are exported for 1e-4.
+        the graph's metadata do as ``dt``. snnTorch exports for 1e-4, Sinabs for 1.
     method : str, optional
-        ``"euler"`` (the default, for it is what snnTorch, Norse and Sinabs compute) or
-        ``"exponential"``; see `nir_neurons`.
+        ``"euler"`` (the default, for it is what snnTorch and Norse compute) or
+        ``"exponential"`` (Sinabs); see `nir_neurons`.
     reset : str, optional
         ``"nir"`` (the default): a spike leaves `v_reset`. Libraries export networks that reset
-        otherwise without saying so: ``"subtract"`` takes ``v_threshold - v_reset`` away instead,
+        otherwise without saying so: ``"subtract"`` takes ``v_threshold - v_reset`` away (Sinabs),
         ``"late-subtract"`` does so in the step after, behind the leak (snnTorch's default),
         ``"late-reset"`` holds the voltage at `v_reset` in the step after (snnTorch's ``"zero"`` for
         all but `Leaky`).

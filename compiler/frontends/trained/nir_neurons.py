@@ -3,10 +3,10 @@
 NIR gives differential equations. They are integrated in steps of dt, by one of two methods:
 
 ``euler``
-    Forward Euler, ``v += dt/tau * (v_leak - v + R I)``, as snnTorch, Norse and Sinabs do.
+    Forward Euler, ``v += dt/tau * (v_leak - v + R I)``, as snnTorch and Norse do.
 ``exponential``
     Each equation is solved exactly for an input that is constant during the step:
-    ``v += (1 - exp(-dt/tau)) * (v_leak - v + R I)``.
+    ``v += (1 - exp(-dt/tau)) * (v_leak - v + R I)``, as Sinabs does.
 
 With both, a neuron with a synapse first gets its new current, and then its voltage from that one;
 it fires in the step in which its voltage ends above the threshold, and other neurons have the spike
