@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from .instructions import Cnv, Evt, Map, Upd
 from .kernels.code import KernelCode
 from .kernels.rule_code import RuleCode
 from .program import Program
-from .timing import Cycles, busy_cycles, phase_cycles
+from .timing import ConvolutionTiming, Cycles, busy_cycles, phase_cycles
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def step_cycles(
         before it is filled; `events` if left out.
     values : mapping of Cnv -> (int or int64 (steps,), the same), optional
         For each ``CNV`` of values how many of them are not 0, and what `ConvolutionTiming.busy`
-        gave for them. If left out, none of them is 0, which takes longest.
+        gave for them. Of those not named all values are 0.
 
     Returns
     -------
@@ -145,7 +147,8 @@ def step_cycles(
             elif isinstance(i, Map) and i.list >= 0:
                 filled.add(i.list)
             elif isinstance(i, Cnv):
-                count, cycles = (values or {}).get(i, (i.rows, None))
+                silent = 0, ConvolutionTiming(program.machine).busy(i, 0, np.zeros(0, np.int64))
+                count, cycles = (values or {}).get(i, silent)
             counts.append(count)
             busy.append(cycles)
         total = total + phase_cycles(

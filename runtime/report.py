@@ -86,6 +86,7 @@ def report_data(findings: Findings) -> dict[str, Any]:
             for name, size in sizes.items()
         },
         "memory_bits": sum(size.total_bits for size in sizes.values()),
+        "sharing": program.notes.get("sharing", []),
         "cycles": _cycles(program, findings.seen),
         "phases": len(program.phases),
         "instructions": len(program.instructions),

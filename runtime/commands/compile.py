@@ -269,6 +269,15 @@ def print_summary(data: dict[str, Any]) -> None:
     )
     words = ", ".join(f"{name} {m['words']}" for name, m in memories.items() if m["words"])
     print(f"words: {words} ({data['memory_bits'] / 1024:.0f} kbit)")
+    for note in data["sharing"]:
+        if "words" in note:
+            print(
+                f"stored once: {note['matrix']}: {note['words']} words of weights and"
+                f" {note['stencil_words']} of its stencil, for {note['unrolled_words']} unrolled"
+            )
+        else:
+            because = f"{note['unrolled_words']} words ({note['unrolled_because']})"
+            print(f"unrolled: {note['matrix']}: {because}")
     cycles = data["cycles"]
     text = f"cycles per step: {cycles['without_events']} without spikes"
     if "mean" in cycles:
