@@ -1,5 +1,7 @@
 """Graphs that break NIR's contract: one line each, with the node and what to do."""
 
+import sys
+
 import h5py
 import nir
 import numpy as np
@@ -9,6 +11,7 @@ from nir_graphs import DT, chain, graph
 import spikeloom
 from spikeloom.compiler.errors import ModelError, RangeError
 from spikeloom.compiler.frontends.trained.nir import import_nir, time_step
+from spikeloom.compiler.frontends.trained.nir_export import export_nir
 
 N = 3
 
@@ -162,3 +165,20 @@ def test_another_time_step_than_that_of_the_import_is_refused():
     network = import_nir(chain(lif(), shape=[N]), dt=DT)
     with pytest.raises(RangeError, match=r"made for a time step of 0\.001 s, not 0\.002 s"):
         spikeloom.Simulator(network, dt=2e-3)
+
+
+def test_without_the_package_there_is_a_line_that_says_so(tmp_path, monkeypatch):
+    path = tmp_path / "net.nir"
+    nir.write(path, small())
+    network = import_nir(path, dt=DT)
+    for module in [name for name in sys.modules if name.split(".")[0] == "nir"]:
+        monkeypatch.delitem(sys.modules, module)
+    for module in ("nir_writer", "nir_edges", "nir_words"):
+        name = f"spikeloom.compiler.frontends.trained.{module}"
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "nir", None)
+    monkeypatch.setitem(sys.modules, "nir.serialization", None)
+    with pytest.raises(ModelError, match=r"needs the package nir.*pip install 'spikeloom\[nir\]'"):
+        import_nir(path, dt=DT)
+    with pytest.raises(ModelError, match=r"writing NIR needs the package nir; pip install"):
+        export_nir(network, dt=DT)

@@ -68,7 +68,7 @@ def test_float_and_fixed_point_have_snntorchs_spikes(name):
     network, probes, expected = load(name)
     floating = run(network, probes, nengo.Simulator)
     for found, wanted in zip(floating, expected, strict=False):
-        assert wanted.sum() > 40
+        assert wanted.sum() > 80
         assert_array_equal(found, wanted)
     native = run(network, probes, spikeloom.Simulator, engine="native")
     golden = run(network, probes, spikeloom.Simulator, engine="golden")
