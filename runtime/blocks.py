@@ -101,8 +101,11 @@ class Block:
         inputs = process.inputs.reshape(len(process.inputs), -1)
         time = np.arange(self.first, self.first + self.steps) * dt
         shown = ((time - dt) / float(process.presentation_time) + 1e-7).astype(np.int64)
-        target = self.target(op.output.base)
-        target[:, elements(op.output).ravel()] = inputs[shown % len(inputs)]
+        base, numbers = op.output.base, elements(op.output).ravel()
+        if np.array_equal(numbers, np.arange(base.size)):  # all there is: nothing to copy into
+            self.values[base] = np.take(inputs, shown % len(inputs), axis=0)
+        else:
+            self.target(base)[:, numbers] = inputs[shown % len(inputs)]
 
     def leave(self) -> None:
         """Put the last step's values into the signals."""

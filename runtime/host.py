@@ -313,7 +313,7 @@ class Host:
         block = Block(self.conversion.placement, self.signals, first, steps)
         for op in self._front:
             block.run(op)
-        inputs = {a.name: block.source(a.signal)[:, a.elements] for a in self.plan.sends}
+        inputs = {a.name: _columns(block.source(a.signal), a.elements) for a in self.plan.sends}
         block.leave()
         return Front(steps, inputs, {base: block.values[base] for base in self._bridge})
 
@@ -431,6 +431,13 @@ class Host:
             for flat, values in updated:
                 flat[:] = values[i]
             yield
+
+
+def _columns(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Some columns; the array itself, where these are all of its own, in order."""
+    if values.flags.owndata and np.array_equal(numbers, np.arange(values.shape[1])):
+        return values
+    return values[:, numbers]
 
 
 def _total(found: dict[str, np.ndarray], action: Receive) -> np.ndarray:

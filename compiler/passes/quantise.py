@@ -227,7 +227,7 @@ def bias_rows(bias: np.ndarray, machine: Machine) -> np.ndarray:
     constants = bias_constants(machine)
     first, left = constants[0], bias
     times = (bias + first // 2) // first
-    rows = []
+    rows: list[np.ndarray] = []
     while not rows or times.any():
         rows.append(np.clip(times, -weight, weight))
         times = times - rows[-1]
