@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from .plasticity import Plastic
 from .quantise import NodeFormat, bias_constants, bias_rows, integers, node_code
 from .schedule import Schedule, Task, has_map
 from .sharing import LARGE, Choice, Shared, choose, may_recur
+
+LONGEST_NAME = 160
+"""Letters of a matrix's name in the report; one that many others were joined to has more."""
 
 
 class Allocator:
@@ -249,9 +253,11 @@ class Allocator:
 
     def _note(self, comment: str, choice: Choice) -> None:
         """For the report: how much a convolution saved, or why it was unrolled."""
-        if choice.unrolled_words < LARGE:
+        expected = choice.shared is not None or "Convolution" in comment
+        if choice.unrolled_words < LARGE or not expected:
             return
-        note: dict[str, Any] = {"matrix": comment, "unrolled_words": choice.unrolled_words}
+        short = textwrap.shorten(comment, LONGEST_NAME)
+        note: dict[str, Any] = {"matrix": short, "unrolled_words": choice.unrolled_words}
         if choice.shared is None:
             note["unrolled_because"] = choice.reason
         else:

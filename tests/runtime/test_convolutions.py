@@ -1,6 +1,8 @@
 """Convolutional Nengo networks: all engines alike, the kernel stored once, the board's hardware."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import nengo
 import numpy as np
@@ -9,6 +11,7 @@ from convolutional_networks import convolutional, random_convolutional, sparse_i
 
 from spikeloom.boards.fit import excess
 from spikeloom.boards.ulx3s import ULX3S_85F
+from spikeloom.cli import main
 from spikeloom.compiler.instructions import Cnv, Mac
 from spikeloom.compiler.shape import Shape, needs
 from spikeloom.runtime.hardware import generate
@@ -149,3 +152,24 @@ def test_classifier_in_hardware(classifier):
     watched = replay(classifier, IMAGES * PRESENTED, floats)
     np.testing.assert_array_equal(watched.cycles, cycles)
     assert (watched.multiplying < cycles).all()
+
+
+def test_compile_tells_what_is_stored_once(tmp_path, capsys):
+    folder = Path(__file__).parents[1]
+    model = tmp_path / "model.py"
+    model.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(folder)!r})\n"
+        "from convolutional_networks import convolutional, sparse_images\n"
+        "model = convolutional(sparse_images(2, 784), 0.01)\n"
+    )
+    out = tmp_path / "out"
+    assert main(["compile", str(model), "-o", str(out), "--compare", "0.02"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("stored once: ") == 2
+    assert "72 words of weights and 676 of its stencil, for 48672 unrolled" in printed
+    data = json.loads((out / "report.json").read_text())
+    assert [note["words"] for note in data["sharing"]] == [21, 72]
+    assert data["memories"]["stencil"]["words"] == 2916 + 676
+    assert data["cycles"]["without_events"] <= data["cycles"]["mean"]
+    assert (out / "report.html").read_text().count("stored once") == 2
