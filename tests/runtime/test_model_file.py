@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import nengo
+import numpy as np
 import pytest
 
 from spikeloom.compiler.errors import ModelError
-from spikeloom.runtime.model_file import load_network
+from spikeloom.runtime.model_file import load_network, time_step
 
 NETWORK = "import nengo\nmodel = nengo.Network(seed=1)\n"
 
@@ -77,3 +80,30 @@ def test_no_such_file(tmp_path):
     (tmp_path / "net.txt").write_text("x")
     with pytest.raises(ModelError, match="not a Python file"):
         load_network(str(tmp_path / "net.txt"))
+
+
+NIR = Path(__file__).parents[1] / "fixtures" / "nir" / "feedforward.nir"
+
+
+def test_nir_files_with_choices():
+    network, name = load_network(f"{NIR}:dt=1e-4,reset=late-subtract,method=exponential")
+    assert name == "feedforward"
+    first, second = network.ensembles
+    assert type(first.neuron_type).__name__ == "VariedStepLIFLateSubtract"
+    assert second.neuron_type.leak == pytest.approx(1 - np.exp(-0.1))
+    assert load_network(str(NIR), 1e-3)[0].ensembles[1].neuron_type.time_step == 1e-3
+    assert time_step(f"{NIR}:dt=1e-4", None) == 1e-4
+    assert time_step(f"{NIR}:dt=1e-4", 2e-4) == 2e-4
+    assert time_step("model.py", None) == 1e-3
+
+
+@pytest.mark.parametrize("choice", ["resets=nir", "reset", "reset=", "dt"])
+def test_nir_files_with_choices_that_there_are_not(choice):
+    for ask in (
+        lambda: load_network(f"{NIR}:{choice}"),
+        lambda: time_step(f"{NIR}:{choice}", None),
+    ):
+        with pytest.raises(
+            ModelError, match="choose by dt, method, reset, as in .*:reset=subtract"
+        ):
+            ask()
