@@ -47,7 +47,7 @@ LARGE_PIXEL, MOSTLY_RIGHT = 64.0, 0.5
 DOMINANT = 0.75
 """Share of the clock cycles of one part that is worth a word ..."""
 
-MANY_CYCLES = 5000
+MANY_CYCLES = 10_000
 """... in a step of at least so many cycles."""
 
 

@@ -82,8 +82,8 @@ FOUND = {
     "short": ((replace(HEALTHY, links=[replace(LINK, synapse=0.05)]), 2.0),
               replace(HEALTHY, links=[replace(LINK, synapse=0.03)])),
     "dominant": (
-        (replace(HEALTHY, cycles={"hidden": 9000.0, "out": 1000.0}), 0.9),
-        replace(HEALTHY, cycles={"hidden": 7000.0, "out": 3000.0}),
+        (replace(HEALTHY, cycles={"hidden": 18000.0, "out": 2000.0}), 0.9),
+        replace(HEALTHY, cycles={"hidden": 14000.0, "out": 6000.0}),
     ),
 }  # fmt: skip
 
@@ -116,7 +116,7 @@ def test_other_things_that_are_in_order():
     fast = with_rates(0.1, 450.0)
     assert given(replace(fast, layers=[replace(fast.layers[0], tau_ref=None)])) == {}
     assert given(replace(HEALTHY, links=[replace(LINK, synapse=None, filtered=True)])) == {}
-    assert given(replace(HEALTHY, cycles={"hidden": 900.0, "out": 10.0})) == {}
+    assert given(replace(HEALTHY, cycles={"hidden": 9000.0, "out": 10.0})) == {}
     assert given(replace(HEALTHY, cycles={"hidden": 90000.0})) == {}
 
 
