@@ -42,7 +42,7 @@ class Labelled:
         return Labelled(self.images[:count], self.labels[:count])
 
 
-def load_labelled(path: str | Path) -> Labelled:
+def load_labelled(path: str | Path, needs_labels: bool = True) -> Labelled:
     """Read images and labels.
 
     Parameters
@@ -50,6 +50,8 @@ def load_labelled(path: str | Path) -> Labelled:
     path : str or Path
         An ``.npz`` file with ``images``, (n, size) or (n, height, width[, channels]), and
         ``labels``, (n,) integers from 0.
+    needs_labels : bool
+        Whether it is an error that there are none; otherwise all are 0 then.
 
     Raises
     ------
@@ -57,6 +59,8 @@ def load_labelled(path: str | Path) -> Labelled:
         If there is no such file, or what it holds has another shape or is no number.
     """
     arrays = read_arrays(path)
+    if not needs_labels and IMAGES in arrays:
+        arrays.setdefault(LABELS, np.zeros(len(np.atleast_1d(arrays[IMAGES])), np.int64))
     missing = [name for name in (IMAGES, LABELS) if name not in arrays]
     if missing:
         held = ", ".join(sorted(arrays)) or "nothing"

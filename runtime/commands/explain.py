@@ -54,7 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.data is not None:
         from ..labelled import input_node, load_labelled, present
 
-        data = load_labelled(arguments.data)
+        data = load_labelled(arguments.data, needs_labels=False)
         if not 0 <= arguments.image < len(data):
             raise InputError(
                 f"--image {arguments.image}: {arguments.data} has {len(data)} images, from 0"

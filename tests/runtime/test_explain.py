@@ -148,7 +148,7 @@ def test_first_share_of_synapses():
 
 
 def test_command(tmp_path, capsys):
-    np.savez(tmp_path / "data.npz", images=np.full((2, 2), [[50.0], [200.0]]), labels=[0, 1])
+    np.savez(tmp_path / "data.npz", images=np.full((2, 2), [[50.0], [200.0]]))
     picture = tmp_path / "two.png"
     arguments = ["explain", str(EXAMPLES / "two_layers.py"), "--steps", "12", "--engine", "golden"]
     assert main([*arguments, "--neuron", "layer 1[1]", "--picture", str(picture)]) == 0
