@@ -9,6 +9,7 @@ from typing import Any
 
 import nengo
 import numpy as np
+from nengo.builder.processes import SimProcess
 
 from ..compiler.compile import compile_graph
 from ..compiler.errors import InputError, KernelError, ModelError
@@ -32,6 +33,25 @@ FITTED = 10
 
 FEWEST_WEIGHT_BITS, FEWEST_STATE_BITS = 4, 12
 """Where the search for the smallest formats begins."""
+
+
+def refuse_filters_behind(sim: RecordingSimulator) -> None:
+    """Refuse filters of the host: it sees samples of an image only, not each step.
+
+    Raises
+    ------
+    ModelError
+        If there is one, as where an output is filtered twice.
+    """
+    for action in sim._conversion.plan.runs:
+        op = action.operator
+        if isinstance(op, SimProcess) and isinstance(op.process, nengo.synapses.Synapse):
+            name = sim._conversion.names.of_signal(op.output.base)
+            raise ModelError(
+                f"{name}: its filter {op.process} runs on the host, which sees only some steps of "
+                "each image; leave one filter between the last neurons and the probe, such as that "
+                "of their connection"
+            )
 
 
 @dataclass(frozen=True)
@@ -198,6 +218,7 @@ class Experiment:
         sim = RecordingSimulator(network, dt=dt, **options)
         if sim.chip is None:
             raise ModelError(f"{self.name}: nothing in it can run on the chip")
+        refuse_filters_behind(sim)
         with quiet_ranges():
             sim, _ = calibrated(sim, len(shown) * steps, calibration is not None, options)
             sim.reset(seed=sim.seed)

@@ -227,6 +227,17 @@ def test_functions_on_both_sides_are_refused(files):
         Experiment(with_functions(True, True), data(files), STEPS).fixed()
 
 
+def test_filters_on_the_host_are_refused(files):
+    network, space = build()
+    network.probes.clear()
+    with network:
+        nengo.Probe(space["out"], synapse=0.02, label="twice")
+    with pytest.raises(
+        ModelError, match=r"twice.*: its filter Lowpass\(tau=0.02\) runs on the host"
+    ):
+        Experiment(network, data(files), STEPS)
+
+
 def test_loops_over_the_host_are_refused(files):
     network, space = build()
     with network:
