@@ -14,7 +14,7 @@ from ..compiler.shape import LEARNING, Shape
 LEARNED = {"plastic_words": 1024, "post_words": 256}
 """Smallest memories for learned weights, so that similar networks share their hardware."""
 
-CONVOLVED = {"stencil_words": 4096}
+CONVOLVED = {"stencil_words": 1024}
 """The same for convolutions."""
 
 TOP = "spikeloom_board"

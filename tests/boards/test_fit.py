@@ -10,7 +10,7 @@ from random_rules import random_learning_program
 from spikeloom.boards import BOARDS, fit, get
 from spikeloom.boards.board import Board
 from spikeloom.compiler.errors import CapacityError, InputError
-from spikeloom.compiler.shape import LEARNING, Shape, needs
+from spikeloom.compiler.shape import OPTIONAL, Shape, needs
 
 
 def test_boards_by_name():
@@ -24,7 +24,7 @@ def test_what_a_board_says_of_itself(board):
     assert board.name in BOARDS and board.title
     assert board.synthesised == bool(board.constraints) == bool(board.bitstream)
     if board.synthesised:
-        assert set(board.depths) == set(needs(example_program())) - set(LEARNING)
+        assert set(board.depths) == set(needs(example_program())) - set(OPTIONAL)
         assert board.capacities()["weights"] == board.depths["weight_words"] * board.machine.lanes
         assert board.top(board.clock_hz).count("module spikeloom_board") == 1
 
@@ -49,6 +49,17 @@ def test_boards_that_learn_share_their_hardware():
     assert not board.shape_for(example_program()).rules
     large = replace(small, residual=np.zeros((1500, board.machine.lanes), np.int32))
     assert board.shape_for(large).plastic_words == 2048
+
+
+def test_boards_that_convolve_share_their_hardware():
+    board = get("ulx3s-85f")
+    small, large = (
+        replace(example_program(), stencil=np.zeros((words, 2), np.int32)) for words in (3, 1500)
+    )
+    assert board.shape_for(example_program()).stencil_words == 0
+    assert board.shape_for(small).stencil_words == 1024
+    assert board.shape_for(large).stencil_words == 2048
+    assert not board.shape_for(large).rules
 
 
 def test_what_is_too_large_and_which_boards_would_do():
