@@ -12,7 +12,7 @@ import nengo
 from ...errors import InputError
 from .freeze import freeze
 from .frozen import FrozenModel, save_frozen
-from .keras_layers import Options
+from .keras_layers import NEURONS, Options
 from .network_map import network_records
 
 
@@ -39,7 +39,7 @@ def export(
         Place of the file; ``.slm`` by custom.
     swap_activations, scale_firing_rates, synapse, max_to_avg_pool
         How a Keras model's activations become neurons, as in `nengo_dl.Converter`; activations by
-        their names: ``{"relu": nengo.LIF()}``.
+        their names, or as there by functions and neuron types: ``{"relu": nengo.LIF()}``.
     seed : int
         Of the initial voltages of a Keras model's neurons.
 
@@ -58,12 +58,26 @@ def export(
     UserWarning
         If the network has no seed and what is drawn is therefore not what was trained.
     """
-    options = Options(dict(swap_activations or {}), scale_firing_rates, synapse, max_to_avg_pool)
+    swapped = {_activation(key): neurons for key, neurons in (swap_activations or {}).items()}
+    scale = scale_firing_rates
+    if isinstance(scale, Mapping):
+        scale = {getattr(layer, "name", layer): factor for layer, factor in scale.items()}
+    options = Options(swapped, scale, synapse, max_to_avg_pool)
     model = _frozen(source, options, seed)
     for remark in model.remarks:
         warnings.warn(remark, stacklevel=2)
     save_frozen(model, path)
     return model
+
+
+def _activation(key: Any) -> str:
+    """The name of an activation that is given as a function, as neurons, or by its name."""
+    if isinstance(key, nengo.neurons.NeuronType):
+        names = [name for name, make in NEURONS.items() if make() == key]
+        if not names:
+            raise InputError(f"swap_activations: no activation of Keras becomes {key}; name one")
+        return names[0]
+    return getattr(key, "__name__", key)
 
 
 def _frozen(source: Any, options: Options, seed: int) -> FrozenModel:

@@ -41,6 +41,13 @@ NENGO_NEURONS: dict[str, type] = {
 }
 """Nengo's own neuron types, by name."""
 
+INSTEAD = {
+    "SoftLIFRate": "LIF or LIFRate, which NengoDL smooths itself while it trains",
+    "LeakyReLU": "RectifiedLinear",
+    "SpikingLeakyReLU": "SpikingRectifiedLinear",
+}
+"""Neuron types of NengoDL -> what to use instead."""
+
 SYNAPSES: dict[str, tuple[type, tuple[str, ...]]] = {
     "Lowpass": (synapses.Lowpass, ("tau",)),
     "Alpha": (synapses.Alpha, ("tau",)),
@@ -106,8 +113,9 @@ def neurons_to_json(neuron_type: neurons.NeuronType, arrays: Arrays, owner: str)
         names = {*cls.kernel_class.declared(Parameter), "amplitude"}
     else:
         raise ModelError(
-            f"{owner}: {cls.__name__} is no neuron type of Nengo; use one of "
-            f"{', '.join(sorted(NENGO_NEURONS))}, or write it as a kernel (spikeloom.neuron_type)"
+            f"{owner}: {cls.__name__} is no neuron type of Nengo; use "
+            + INSTEAD.get(cls.__name__, f"one of {', '.join(sorted(NENGO_NEURONS))}")
+            + ", or write it as a kernel (spikeloom.neuron_type)"
         )
     data["parameters"] = {name: plain(getattr(neuron_type, name)) for name in sorted(names)}
     base = getattr(neuron_type, "base_type", None)

@@ -195,6 +195,11 @@ def test_converter(nengo_dl, tmp_path):
         scale_firing_rates=200,
         synapse=0.005,
     )
+    for swap in ({tf.keras.activations.relu: spiking}, {nengo.RectifiedLinear(): spiking}):
+        again = spikeloom.export(model, tmp_path / "again.slm", swap_activations=swap).network
+        assert all(type(e.neuron_type) is type(spiking) for e in again.all_ensembles)
+    with pytest.raises(InputError, match=r"no activation of Keras becomes LIF\(\); name one"):
+        spikeloom.export(model, tmp_path / "x.slm", swap_activations={nengo.LIF(): spiking})
     one = spikeloom.load_frozen(tmp_path / "net.slm").network
     other = spikeloom.load_frozen(tmp_path / "keras.slm").network
     for ours, theirs in zip(other.all_ensembles, one.all_ensembles, strict=True):
@@ -267,6 +272,8 @@ def test_what_cannot_be_exported(nengo_dl, layers, tmp_path):
     assert "layer 1, 'own' (own Doubled)" in message(small(nengo_dl, own))
     text = message(small(nengo_dl, tf.keras.activations.softmax, after=layers.Dense(2)))
     assert "softmax is known at the output only" in text
+    text = message(small(nengo_dl, layers.Dense(2), after=nengo_dl.SoftLIFRate()))
+    assert "SoftLIFRate is no neuron type of Nengo; use LIF or LIFRate" in text
     net = small(nengo_dl, layers.Dense(2))
     with simulator(nengo_dl, net) as sim:
         pass
