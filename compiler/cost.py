@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .clock import busy_cycles, phase_cycles
 from .instructions import Cnv, Evt, Map, Upd
 from .kernels.code import KernelCode
 from .kernels.rule_code import RuleCode
 from .program import Program
-from .timing import ConvolutionTiming, Cycles, busy_cycles, phase_cycles
+from .timing import ConvolutionTiming, Cycles
 
 
 @dataclass(frozen=True)

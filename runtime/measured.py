@@ -10,13 +10,14 @@ from typing import Any
 import nengo
 import numpy as np
 
+from ..compiler.clock import busy_cycles
 from ..compiler.compile import Compilation
 from ..compiler.frontends.nengo.streams import Present, Recording
 from ..compiler.graph import Population
 from ..compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ..compiler.kernels.step_neurons import Stepped
 from ..compiler.program import Program
-from ..compiler.timing import busy_cycles
+from ..compiler.timing import ConvolutionTiming
 from .recording import RecordingSimulator
 from .replay import Replay
 from .tables import WeightTable, weight_tables
@@ -241,7 +242,7 @@ def cycles_by_part(program: Program, seen: Replay | None) -> dict[str, float]:
     for phase in program.phases:
         for position, i in enumerate(phase):
             count = events.get(getattr(i, "list", -1), 0.0)
-            found[_part(program, phase[position:], i)] += _cycles(i, count)
+            found[_part(program, phase[position:], i)] += _cycles(program, i, count)
     return dict(found)
 
 
@@ -259,7 +260,9 @@ def _part(program: Program, rest: list[Instruction], i: Instruction) -> str:
     return str(getattr(i, "comment", "") or i.opcode)
 
 
-def _cycles(i: Instruction, events: float) -> float:
+def _cycles(program: Program, i: Instruction, events: float) -> float:
+    if isinstance(i, Cnv):  # one of values as if none of them were 0
+        return float(ConvolutionTiming(program.machine).busy(i, events))
     if isinstance(i, Map):
         return float(i.length)
     if isinstance(i, Upd):

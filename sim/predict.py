@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..compiler.clock import PhaseClock, issued_rows
 from ..compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ..compiler.program import Program
-from ..compiler.timing import PhaseClock, accumulate_writes, issued_rows
+from ..compiler.timing import accumulate_writes
 from .check import check_phase
 from .golden import GoldenEngine
 from .trace import Trace, Writes

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.encoding import constant_memories, from_hardware, image, memories, to_hardware
+from ...compiler.clock import most_events, phase_cycles
+from ...compiler.encoding import memories
 from ...compiler.errors import LinkError, SpikeloomError
+from ...compiler.image import constant_memories, from_hardware, image, to_hardware
 from ...compiler.program import OutputPort, Program
 from ...compiler.protocol import LINK_FIELDS
 from ...compiler.shape import Shape
-from ...compiler.timing import most_events, phase_cycles
 from ...sim.check import (
     check_content,
     check_inputs,

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ...compiler.encoding import constant_memories, from_hardware, image, to_hardware
+from ...compiler.clock import most_events, phase_cycles
+from ...compiler.image import constant_memories, from_hardware, image, to_hardware
 from ...compiler.instructions import Instruction
 from ...compiler.program import OutputPort, Program
-from ...compiler.timing import most_events, phase_cycles
 from ..check import (
     check_content,
     check_inputs,

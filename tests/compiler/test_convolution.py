@@ -7,22 +7,18 @@ import pytest
 from random_convolutions import random_convolution_program
 from random_programs import random_program
 
+from spikeloom.compiler.clock import PhaseClock, busy_cycles, phase_cycles
 from spikeloom.compiler.cost import memory_sizes, step_cycles
 from spikeloom.compiler.disassembly import disassemble
-from spikeloom.compiler.encoding import CNV, Encoding, from_hardware, image, memories, to_hardware
+from spikeloom.compiler.encoding import CNV, Encoding, memories
 from spikeloom.compiler.errors import CapacityError, ProgramError
+from spikeloom.compiler.image import from_hardware, image, to_hardware
 from spikeloom.compiler.instructions import Cnv, Mac, instruction_from_json
 from spikeloom.compiler.machine import Machine
 from spikeloom.compiler.memory_map import memory_map
 from spikeloom.compiler.shape import Shape
 from spikeloom.compiler.storage import load_program, program_hash, save_program
-from spikeloom.compiler.timing import (
-    ConvolutionTiming,
-    PhaseClock,
-    busy_cycles,
-    latencies,
-    phase_cycles,
-)
+from spikeloom.compiler.timing import ConvolutionTiming, latencies
 from spikeloom.compiler.validation import validate
 from spikeloom.sim.check import check_program
 

@@ -3,17 +3,12 @@
 import numpy as np
 import pytest
 
+from spikeloom.compiler.clock import PhaseClock, busy_cycles, phase_cycles
 from spikeloom.compiler.instructions import Evt, Mac, Map
 from spikeloom.compiler.kernels.code import KernelCode, Op, Port
 from spikeloom.compiler.kernels.pipeline import multiplier_chunks, multiply_latency, pipeline
 from spikeloom.compiler.machine import Machine
-from spikeloom.compiler.timing import (
-    PhaseClock,
-    accumulate_writes,
-    busy_cycles,
-    latencies,
-    phase_cycles,
-)
+from spikeloom.compiler.timing import accumulate_writes, latencies
 
 MACHINE = Machine()
 

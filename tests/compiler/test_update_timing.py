@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from random_rules import random_learning_program
 
-from spikeloom.compiler.encoding import Encoding, from_hardware, memories, to_hardware
+from spikeloom.compiler.clock import PhaseClock
+from spikeloom.compiler.encoding import Encoding, memories
 from spikeloom.compiler.errors import CapacityError, ProgramError
+from spikeloom.compiler.image import from_hardware, to_hardware
 from spikeloom.compiler.instructions import Upd
 from spikeloom.compiler.kernels.code import Op, Port
 from spikeloom.compiler.kernels.rule_code import RuleCode
 from spikeloom.compiler.machine import Machine
 from spikeloom.compiler.shape import Shape
-from spikeloom.compiler.timing import PhaseClock, latencies
+from spikeloom.compiler.timing import latencies
 
 MACHINE = Machine(lanes=4)
 LARGEST = (1 << 35) - (1 << 18)

@@ -24,11 +24,12 @@ from blocks import (
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
+from spikeloom.compiler.clock import PhaseClock
 from spikeloom.compiler.encoding import Encoding, memories
 from spikeloom.compiler.instructions import Evt, Mac, Map
 from spikeloom.compiler.kernels.pipeline import multiply_latency, pipeline
 from spikeloom.compiler.program import PopulationInfo, Program
-from spikeloom.compiler.timing import PhaseClock, latencies
+from spikeloom.compiler.timing import latencies
 from spikeloom.sim.evaluate import evaluate, fit, operations
 from spikeloom.sim.trace import unpack
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from example_program import example_program
 
-from spikeloom.compiler.timing import PhaseClock
+from spikeloom.compiler.clock import PhaseClock
 from spikeloom.sim.compare import compare
 from spikeloom.sim.predict import PredictingEngine
 from spikeloom.sim.trace import Trace, pack, unpack

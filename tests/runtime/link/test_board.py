@@ -11,8 +11,9 @@ from example_program import example_program
 from faulty_line import FaultyLine, stream
 from random_programs import FAMILY, random_inputs, random_program
 
-from spikeloom.compiler.encoding import image, memories
+from spikeloom.compiler.encoding import memories
 from spikeloom.compiler.errors import InputError, LinkError, ProgramError
+from spikeloom.compiler.image import image
 from spikeloom.compiler.protocol import element_bytes
 from spikeloom.compiler.shape import Shape
 from spikeloom.compiler.storage import save_program
