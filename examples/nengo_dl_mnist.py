@@ -4,9 +4,9 @@ One is 784-128-10 neurons, the other has two convolutions; on the digits of scik
 pixels) both are smaller. Run it in an environment with the extra `dl`::
 
     python examples/nengo_dl_mnist.py                      # scikit-learn's digits, half a minute
-    python examples/nengo_dl_mnist.py --mnist FOLDER       # MNIST, the four .gz files in FOLDER
+    python examples/nengo_dl_mnist.py --mnist FOLDER       # the four .gz files of MNIST
 
-and then, wherever Spikeloom is::
+(the folder may also stand in SPIKELOOM_MNIST), and then, wherever Spikeloom is::
 
     spikeloom compile out/trained/dense_digits.slm -o out/dense
     spikeloom accuracy out/trained/dense_digits.slm --data out/trained/test_digits.npz
@@ -160,7 +160,7 @@ def main():
     spikeloom.import_nengo_dl()  # before TensorFlow, which it prepares for NengoDL
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.mnist:
-        name, data, epochs = "mnist", mnist(arguments.mnist), arguments.epochs or 6
+        name, data, epochs = "mnist", mnist(arguments.mnist), arguments.epochs or 15
         models = {"dense": dense(128), "conv": convolutional((8, 16), (2, 2))}
     else:
         name, data, epochs = "digits", digits(), arguments.epochs or 60
