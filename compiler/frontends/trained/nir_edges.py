@@ -84,15 +84,16 @@ class Wire:
             return None
         return np.asarray(sp.csr_array(self.matrix).diagonal(), dtype=float)
 
-    def node(self, bias: np.ndarray | None, source: Layout | None) -> Any:
+    def node(self, bias: np.ndarray | None, source: Layout | None, target: Layout | None) -> Any:
         """The node of NIR, None for plain edges.
 
         Parameters
         ----------
         bias : (size,) ndarray or None
             Added to the result.
-        source : Layout or None
-            Of what enters, where it has channels.
+        source, target : Layout or None
+            Of what enters and leaves, where it has channels. Without a target's, values that enter
+            are flattened in NIR's order.
         """
         if self.convolution is not None and self.shapes is not None:
             if bias is not None:
@@ -100,6 +101,8 @@ class Wire:
                 self.convolution.bias = by_channel[:, 0].copy()
             return self.convolution
         diagonal = self.diagonal
+        if target is None and source is not None and (np.diff(source.places) != 1).any():
+            diagonal = None
         if bias is not None or diagonal is None:
             weight = dense(self.matrix)
             if source is not None:
@@ -107,7 +110,7 @@ class Wire:
             return nir.Linear(weight) if bias is None else nir.Affine(weight, bias)
         if (diagonal == 1).all():
             return None
-        return nir.Scale(diagonal if source is None else source.first(diagonal))
+        return nir.Scale(diagonal if target is None else target.first(diagonal))
 
 
 def collapse(graph: Graph) -> Graph:

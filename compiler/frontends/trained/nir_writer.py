@@ -13,7 +13,7 @@ from nengo.builder import Model
 from nengo.builder.operator import SimPyFunc, TimeUpdate
 from nengo.builder.processes import SimProcess
 
-from ...graph import Graph, Input, Population, Vector
+from ...graph import Graph, Input, Observation, Population, Vector
 from ...passes.fold import fold
 from ..nengo import Conversion
 from ..nengo.placement import BEHIND, NOT_REACHED
@@ -45,7 +45,12 @@ class Writer:
         self.model = model
         self.network = network
         self.problems = list(dict.fromkeys(self._left_out()))
-        self.lowered: Graph = collapse(fold(conversion.graph))
+        self._places = {probe: self._probed(probe) for probe in network.all_probes}
+        graph = conversion.graph.copy()
+        for place in self._places.values():
+            if place is not None:  # what is read must not be multiplied through
+                graph.observe(Observation(f"\0{place[0]}", place[0], "output"))
+        self.lowered: Graph = collapse(fold(graph))
         self.method = method or self._usual_method()
         self._made: dict[str, Any] = {}
         self._biases: dict[str, np.ndarray] = {}
@@ -57,6 +62,7 @@ class Writer:
         self._edges: list[tuple[str, str]] = []
         self._ends: dict[str, str] = {}
         self._delays: set[str] = set()
+        self._labels: dict[str, str] = {}
         self._flat: dict[str, str] = {}
         for node in self.lowered.nodes():
             self._add(node)
@@ -153,13 +159,15 @@ class Writer:
         bias = bias if bias is not None and bias.any() else None
         alone = isinstance(target, Vector) and wire.target not in self._nodes
         layout = self._layouts.get(wire.source)
-        made = wire.node(bias, layout)
+        into = self._layouts.get(wire.target)
+        made = wire.node(bias, layout, into)
         if alone and made is None:
             made = nir.Scale(np.ones(target.size))
         if bias is not None:
             self._biases[wire.target] = np.zeros(target.size)  # said once is enough
         source = self._ends.get(wire.source, wire.source)
-        if layout is not None and isinstance(made, (nir.Linear, nir.Affine)):
+        linear = isinstance(made, (nir.Linear, nir.Affine))
+        if layout is not None and wire.convolution is None and (linear or into is None):
             source = self._flattened(wire.source)
         name = wire.target if alone else f"{wire.source} -> {wire.target}"
         if made is None:
@@ -184,10 +192,10 @@ class Writer:
         count = 0
         for probe in self.network.all_probes:
             label = probe.label or ("output" if count == 0 else f"output_{count}")
-            place = self._probed(probe)
+            place = self._places[probe]
             if place is None:
                 name = self.conversion.names.of(probe)
-                self.problems.append(f"{name} (NIR has outputs of neurons and sums only)")
+                self.problems.append(f"{name} (NIR has outputs of neurons and sums of them only)")
                 continue
             count += 1
             name, wanted = place
@@ -209,10 +217,10 @@ class Writer:
                 self._put(f"{label}.unit", nir.Scale(np.full(shape, unit)))
                 self._edges.append((source, f"{label}.unit"))
                 source = f"{label}.unit"
-            while label in self._nodes:
-                label += "_"
-            self._put(label, nir.Output({"output": np.array(shape)}))
-            self._edges.append((source, label))
+            name = f"{label} ({count})"
+            self._put(name, nir.Output({"output": np.array(shape)}))
+            self._edges.append((source, name))
+            self._labels[name] = label
         if not count and not self.problems:
             self.problems.append("nothing is probed: add a Probe for each output")
 
@@ -225,12 +233,24 @@ class Writer:
             if receive.signal is not signal.base or receive.adds or len(receive.names) != 1:
                 continue
             seen = self.conversion.graph.observations[receive.names[0]]
-            if seen.what != "output" or seen.node not in self.lowered.nx:
+            if seen.what != "output":
                 return None
             place = np.full(signal.base.size, -1)
             place[receive.elements] = np.arange(len(receive.elements))
             wanted = place[elements(signal).ravel()]
             return (seen.node, wanted) if (wanted >= 0).all() else None
+        if isinstance(probe.obj, nengo.Node) and probe.synapse is None:
+            return self._known(probe)
+        return None
+
+    def _known(self, probe: nengo.Probe) -> tuple[str, np.ndarray] | None:
+        """The same for what the host knows without asking, where the chip has it, too."""
+        signal = self.model.sig[probe.obj]["out"]
+        name = self.conversion.names.of_signal(signal.base)
+        for node in self.conversion.graph.nodes():
+            if node.name == node.origin == name and node.size == signal.size:
+                wanted = np.arange(signal.size)
+                return name, wanted if probe.slice is None else np.ravel(wanted[probe.slice])
         return None
 
     # -- delays ------------------------------------------------------------------------------
@@ -259,8 +279,8 @@ class Writer:
     def _rename(self) -> None:
         """Names as HDF5 and PyTorch take them: without slashes and dots."""
         new: dict[str, str] = {}
-        for name in self._nodes:
-            plain = name.replace("/", "_").replace(".", "_")
+        for name in sorted(self._nodes, key=lambda name: name not in self._labels):
+            plain = self._labels.get(name, name).replace("/", "_").replace(".", "_")
             while plain in new.values():
                 plain += "_"
             new[name] = plain

@@ -171,7 +171,7 @@ def test_what_nir_cannot_say_is_listed_with_the_reasons():
     assert message.startswith("pure cannot be written as NIR: ")
     assert "a (NIR has no refractory time; set tau_ref=0)" in message
     assert "(NIR's synapses are of first order; use nengo.Lowpass or None)" in message
-    assert "v (NIR has outputs of neurons and sums only)" in message
+    assert "v (NIR has outputs of neurons and sums of them only)" in message
     assert "t (NIR has no Tanh neurons; it has LIF, CubaLIF, IF, LI, I and Threshold)" in message
     message = refused(pure(neuron_type=nengo.LIF(tau_ref=0)))
     assert "a (NIR's voltages have no lower limit; set min_voltage=-np.inf)" in message
