@@ -181,43 +181,58 @@ static inline void add_row(accumulator_t *restrict acc, const weight_t *restrict
 
 /* All words that one source element reaches. `stencil` has, for each position, where its entries
  * begin and, in the next place, end; an entry is the accumulator's and the weights' first element. */
-static inline void cnv_element(const context_t *context, const instruction_t *in, int64_t k,
-                               int64_t x, const int64_t lanes)
+static inline void cnv_element(const context_t *context, const instruction_t *in,
+                               accumulator_t *to, int64_t k, int64_t x, const int64_t lanes)
 {
     const int64_t *stencil = context->parameters + in->stencil;
     const int64_t position = k >> in->shift, channel = k - (position << in->shift);
-    accumulator_t *acc = context->accumulator + in->target;
     const weight_t *weight = weights_of(context, in) + channel * lanes;
     const int64_t *entry = stencil + stencil[position], *end = stencil + stencil[position + 1];
     for (; entry < end; entry += 2)
-        add_row(acc + entry[0], weight + entry[1], x, lanes);
+        add_row(to + entry[0], weight + entry[1], x, lanes);
 }
 
-static inline void cnv_all(const context_t *context, const instruction_t *in, const int64_t lanes)
+static inline void cnv_all(const context_t *context, const instruction_t *in, accumulator_t *to,
+                           const int64_t lanes)
 {
     if (in->list < 0) {
         const value_t *x = context->value + in->source;
         for (int64_t k = 0; k < in->rows; k++)
             if (x[k])
-                cnv_element(context, in, k, x[k], lanes);
+                cnv_element(context, in, to, k, x[k], lanes);
         return;
     }
     const int32_t *index = context->event_index + in->source;
     const value_t *payload = context->event_payload + in->source;
     const int64_t unit = (int64_t)1 << in->payload_shift;
     for (int64_t e = 0; e < context->count[in->list]; e++)
-        cnv_element(context, in, index[e], payload[e] * unit, lanes);
+        cnv_element(context, in, to, index[e], payload[e] * unit, lanes);
 }
 
-static void cnv(const context_t *context, const instruction_t *in)
+static void cnv(const context_t *context, const instruction_t *in, accumulator_t *to)
 {
     switch (in->length) {
-    case 4: cnv_all(context, in, 4); break;
-    case 8: cnv_all(context, in, 8); break;
-    case 16: cnv_all(context, in, 16); break;
-    case 32: cnv_all(context, in, 32); break;
-    default: cnv_all(context, in, in->length);
+    case 4: cnv_all(context, in, to, 4); break;
+    case 8: cnv_all(context, in, to, 8); break;
+    case 16: cnv_all(context, in, to, 16); break;
+    case 32: cnv_all(context, in, to, 32); break;
+    default: cnv_all(context, in, to, in->length);
     }
+}
+
+/* Of an input of the host again only after a change, like `mac_held`. */
+static void cnv_held(const context_t *context, const instruction_t *in)
+{
+    accumulator_t *restrict acc = context->accumulator + in->target;
+    accumulator_t *restrict held = context->held + in->held;
+    const int64_t version = context->version[in->watched];
+    if (context->held_version[in->held_number] != version) {
+        memset(held, 0, (size_t)in->reach * sizeof(accumulator_t));
+        cnv(context, in, held);
+        context->held_version[in->held_number] = version;
+    }
+    for (int64_t i = 0; i < in->reach; i++)
+        acc[i] += held[i];
 }
 
 /* What rules see of the neurons that a MAP has just stepped. */
@@ -252,7 +267,12 @@ static void execute(context_t *context, const instruction_t *in)
         if (context->learning)
             rules[in->kernel](context, in);
         return;
-    case CNV: cnv(context, in); return;
+    case CNV:
+        if (in->watched >= 0)
+            cnv_held(context, in);
+        else
+            cnv(context, in, context->accumulator + in->target);
+        return;
     }
     if (in->clear && in->padding)
         memset(context->accumulator + in->target + in->length, 0,

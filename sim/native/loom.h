@@ -83,10 +83,11 @@ typedef struct {
     int64_t gate; /* UPD */
     int64_t skip; /* UPD: number of the pre variable of rows that are left out, or -1 */
     int64_t shift;   /* CNV: bits of a source element's number that tell its channel */
-    int64_t stencil; /* CNV: place in `parameters`, see `cnv` */
+    int64_t stencil; /* CNV: place in `parameters`, see `cnv_element` */
+    int64_t reach;   /* CNV: accumulators from the target on that it may reach */
     int64_t learned; /* 1 if its weights are learned ones */
-    int64_t watched; /* MAC: number of the port that is all it reads, or -1 */
-    int64_t held;    /* MAC of such a port: place of its sums in `held` */
+    int64_t watched; /* MAC, CNV: number of the port that is all it reads, or -1 */
+    int64_t held;    /* MAC, CNV of such a port: place of its sums in `held` */
     int64_t held_number; /* and which one it is */
 } instruction_t;
 

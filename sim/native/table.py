@@ -25,7 +25,7 @@ MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV = range(7)
 FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift "
     "input_fits output_shift state parameters population payload_shift "
-    "captures capture_count gate skip shift stencil learned watched held held_number"
+    "captures capture_count gate skip shift stencil reach learned watched held held_number"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -273,7 +273,7 @@ class Builder:
         record["length"] = length
         record["padding"] = i.words * self.lanes - length
 
-    def _hold(self, record: np.ndarray, i: Mac, length: int) -> None:
+    def _hold(self, record: np.ndarray, i: Mac | Cnv, length: int) -> None:
         """Keep the sums of a product that reads one input port, or constants, and nothing else."""
         end = i.source + i.rows
         made = [m for m in self.program.instructions if isinstance(m, Map) and m.list < 0]
@@ -305,7 +305,11 @@ class Builder:
         record["rows"] = i.rows
         record["target"] = i.target * self.lanes
         record["length"] = self.lanes
+        record["reach"] = i.words * self.lanes
         record["shift"] = i.shift
+        record["watched"] = -1
+        if i.list < 0:
+            self._hold(record, i, i.words * self.lanes)
         record["payload_shift"] = self.payload_shift(i.list) if i.list >= 0 else 0
         record["stencil"] = self.parameters.add((i.stencil, i.positions, i.slots), packed)
 
