@@ -9,6 +9,7 @@ import warnings
 import nengo
 import numpy as np
 import pytest
+from random_keras import random_model
 
 import spikeloom
 from spikeloom.compiler.errors import InputError, ModelError
@@ -222,6 +223,22 @@ def test_keras_3(nengo_dl, tmp_path):
     np.testing.assert_array_equal(
         live.all_connections[0].transform.init, stored.all_connections[0].transform.init
     )
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_random_models_of_keras(seed, tmp_path):
+    import tensorflow as tf
+
+    model, image = random_model(tf.keras, seed)
+    (wanted,) = model.predict(image[np.newaxis], verbose=0)
+    network = spikeloom.export(model, tmp_path / "net.slm").network
+    (entry,) = [node for node in network.all_nodes if node.label == "image"]
+    entry.output = image.ravel().astype(float)
+    with nengo.Simulator(network, progress_bar=False) as sim:
+        sim.step()
+    (probe,) = network.all_probes
+    scale = max(1.0, np.abs(wanted).max())
+    np.testing.assert_allclose(sim.data[probe][0], wanted.ravel(), atol=1e-4 * scale)
 
 
 def small(nengo_dl, layer, seed=1, after=None):
