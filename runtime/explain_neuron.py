@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from ..compiler.compile import Compilation, compile_graph
 from ..compiler.disassembly import parameter_text
 from ..compiler.errors import InputError, ModelError
+from ..compiler.frontends.trained.network_map import neuron_text
 from ..compiler.graph import Graph, Observation, Population, Vector
 from ..compiler.instructions import Map
 from ..compiler.kernels.neurons import SpikingRectifiedLinear
@@ -179,7 +180,7 @@ def _description(sim: RecordingSimulator, compilation: Compilation, place: Place
         "neuron": f"{place.name}[{place.index}]",
         "ensemble": place.name,
         "index": place.index,
-        "type": repr(place.ensemble.neuron_type),
+        "type": neuron_text(place.ensemble.neuron_type),
         "kernel": code.name,
         "population": joint,
         "element": element,

@@ -11,6 +11,7 @@ import numpy as np
 from nengo import transforms
 from nengo.ensemble import Neurons
 
+from .freeze import changed
 from .parameter_map import LayerRecord
 
 
@@ -131,10 +132,13 @@ def weight_shape(conn: nengo.Connection) -> tuple[int, ...] | None:
 
 
 def neuron_text(neuron_type: nengo.neurons.NeuronType) -> str:
-    """A neuron type with its parameters, without its states."""
-    from .freeze import changed
-
-    return str(changed(neuron_type, {"initial_state": None}))
+    """A neuron type with its parameters, without the states of every neuron."""
+    if not neuron_type.initial_state:
+        return str(neuron_type)
+    try:
+        return str(changed(neuron_type, {"initial_state": None}))
+    except (TypeError, AttributeError):  # a class of the user's, made in a way of its own
+        return f"{type(neuron_type).__name__}()"
 
 
 def _ends(values: Any) -> tuple[float, float]:
