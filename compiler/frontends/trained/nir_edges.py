@@ -17,6 +17,7 @@ from nengo.builder.transforms import ConvInc
 from ...graph import Graph, Population, Vector
 from ...passes.fold import add, dense
 from ..nengo.linear import convolution_matrix
+from ..nengo.plan import Send
 from .nir_layers import channels_last
 from .nir_words import is_delay
 
@@ -152,6 +153,31 @@ def _delay_first(graph: Graph, delay: Population) -> None:
     graph.add(moved)
     graph.connect(source, delay.name, sp.eye_array(size, format="csr"), before.origin)
     graph.connect(delay.name, target, behind.matrix @ before.matrix, behind.origin)
+
+
+def whole_inputs(graph: Graph, sends: Iterable[Send]) -> Graph:
+    """Inputs with all elements of the nodes that they come from, those that nothing reads, too."""
+    graph = graph.copy()
+    first: dict[Any, str] = {}
+    for send in sends:
+        size = send.signal.base.size
+        if len(send.elements) == size and (send.elements == np.arange(size)).all():
+            continue
+        place = sp.csr_array(
+            (np.ones(len(send.elements)), (np.arange(len(send.elements)), send.elements)),
+            shape=(len(send.elements), size),
+        )
+        out = graph.edges_from(send.name)
+        node = replace(graph[send.name], size=size)
+        graph.nx.remove_node(send.name)
+        name = first.setdefault(send.signal.base, send.name)
+        if name == send.name:
+            graph.add(node)
+        for target, _, edge in out:
+            matrix = edge.matrix @ place
+            matrix = sp.csr_array(matrix) if sp.issparse(matrix) else matrix
+            graph.connect(name, target, matrix, edge.origin, edge.plasticity)
+    return _joined(graph)
 
 
 def _joined(graph: Graph) -> Graph:

@@ -17,7 +17,7 @@ from ...graph import Graph, Input, Observation, Population, Vector
 from ...passes.fold import fold
 from ..nengo import Conversion
 from ..nengo.placement import BEHIND, NOT_REACHED
-from .nir_edges import Wire, collapse, shapes, wires
+from .nir_edges import Wire, collapse, shapes, whole_inputs, wires
 from .nir_graph import closing_edges, moved_back
 from .nir_neurons import EULER, EXPONENTIAL
 from .nir_words import NotSaid, is_delay, neuron_node, synapse_node, unit_of
@@ -50,6 +50,7 @@ class Writer:
         for place in self._places.values():
             if place is not None:  # what is read must not be multiplied through
                 graph.observe(Observation(f"\0{place[0]}", place[0], "output"))
+        graph = whole_inputs(graph, conversion.plan.sends)
         self.lowered: Graph = collapse(fold(graph))
         self.method = method or self._usual_method()
         self._made: dict[str, Any] = {}

@@ -249,3 +249,13 @@ def test_convolutions_come_back_with_their_padding_channels_and_biases():
     ]
     assert sum(isinstance(n, nir.LIF) and n.r.shape == (6, 2, 2) for n in made.nodes.values()) == 1
     assert_array_equal(output(made, given, dt=DT), wanted)
+
+
+def test_inputs_keep_elements_that_nothing_reads():
+    pool = nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
+    few = (np.full((1, 1, 2), value) for value in (0.01, 12.0, 0.0, 1.0, 0.0))
+    first = import_nir(chain(pool, nir.LIF(*few), shape=[1, 3, 4]), dt=DT)
+    made = export_nir(first, dt=DT)
+    assert tuple(made.nodes["input"].input_type["input"]) in ((12,), (1, 3, 4))
+    given = spikes((STEPS, 12), 0.6)
+    assert_array_equal(output(made, given, dt=DT), output(first, given))
