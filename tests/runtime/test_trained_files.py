@@ -4,9 +4,12 @@ from pathlib import Path
 import nengo
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from spikeloom.cli import main
 from spikeloom.compiler.errors import InputError, ModelError
+from spikeloom.runtime.accuracy import Experiment
+from spikeloom.runtime.labelled import Labelled
 from spikeloom.runtime.model_file import load_network, time_step
 from spikeloom.runtime.trained_files import is_trained, load_trained, with_choices
 
@@ -104,3 +107,17 @@ def test_compile_reads_frozen_networks(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "weights of layer 1  Dense" in printed
     assert "32 neurons on the chip, 0 on the host" in printed
+
+
+@pytest.mark.parametrize("name", ["dense_digits", "conv_digits"])
+def test_what_nengo_dl_trained_is_right_in_fixed_point(name):
+    """As right as in float Nengo, on digits that the example did not train on."""
+    digits = load_digits()
+    last = np.random.RandomState(0).permutation(len(digits.target))[-100:]
+    images = Labelled(digits.images[last].reshape(100, -1) / 16.0, digits.target[last])
+    network, _ = load_network(str(FIXTURES / "trained" / f"{name}.slm"))
+    experiment = Experiment(network, images, 60)
+    fixed, floating = experiment.fixed(), experiment.floating()
+    assert floating.accuracy >= 0.95
+    assert abs(fixed.accuracy - floating.accuracy) <= 0.02
+    assert np.mean(fixed.answers[:, -1] == floating.answers[:, -1]) >= 0.98
