@@ -49,7 +49,7 @@ def test_what_is_exported_comes_back(seed):
         assert_allclose(found[name], values, atol=1e-8 * max(1, np.abs(values).max()))
 
 
-@pytest.mark.parametrize("seed", SEEDS[:6])
+@pytest.mark.parametrize("seed", SEEDS[:4])
 def test_native_equals_golden(seed):
     made, shape = random_graph(seed)
     given = data(seed, shape)
