@@ -64,10 +64,26 @@ static void mac_columns(const context_t *context, const instruction_t *in, accum
     }
 }
 
+/* The same where each value goes to one element: the weights are those of the diagonal. */
+static void mac_diagonal(const context_t *context, const instruction_t *in,
+                         accumulator_t *restrict to, int clear)
+{
+    const value_t *restrict x = context->value + in->source;
+    const weight_t *restrict w = weights_of(context, in);
+    if (clear)
+        for (int64_t i = 0; i < in->length; i++)
+            to[i] = (int64_t)w[i] * x[i];
+    else
+        for (int64_t i = 0; i < in->length; i++)
+            to[i] += (int64_t)w[i] * x[i];
+}
+
 static void mac(const context_t *context, const instruction_t *in, accumulator_t *to, int clear)
 {
     if (in->opcode == MAC_ROWS)
         mac_rows(context, in, to, clear);
+    else if (in->opcode == MAC_DIAGONAL)
+        mac_diagonal(context, in, to, clear);
     else
         mac_columns(context, in, to, clear);
 }
@@ -252,6 +268,7 @@ static void execute(context_t *context, const instruction_t *in)
     switch ((opcode_t)in->opcode) {
     case MAC_ROWS:
     case MAC_COLUMNS:
+    case MAC_DIAGONAL:
         if (in->watched >= 0)
             mac_held(context, in);
         else

@@ -55,7 +55,7 @@ typedef struct {
     int64_t dense; /* where one in so many post neurons fired, updates go along whole rows */
 } context_t;
 
-typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV } opcode_t;
+typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL } opcode_t;
 
 typedef enum { GATE_ALWAYS, GATE_PRE, GATE_POST } gate_t;
 

@@ -19,7 +19,7 @@ from ...compiler.program import Program, ProjectionInfo
 from ..check import signed_range
 from .generate import parameter_slots, payload_source
 
-MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV = range(7)
+MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL = range(8)
 """`opcode_t` of loom.h."""
 
 FIELDS = (
@@ -188,6 +188,14 @@ def _convolved(program: Program, i: Cnv) -> np.ndarray:
     return sums
 
 
+def _is_diagonal(padded: np.ndarray, i: Mac) -> bool:
+    """Whether each value of a product goes to the accumulator element of its own number."""
+    if i.rows != i.length:
+        return False
+    rows = padded.reshape(i.rows, -1)[:, : i.length]
+    return bool(np.count_nonzero(rows) == np.count_nonzero(rows.diagonal()))
+
+
 class Builder:
     """Turns a checked Program into a `Table`."""
 
@@ -248,23 +256,30 @@ class Builder:
         columns = learned is None and isinstance(i, Mac) and i.length <= SHORT_ROW < i.rows
         few = isinstance(i, Evt) and i.length <= FEW_COLUMNS
         length = i.length if columns or few else self._vector_length(i)
+        diagonal = learned is None and isinstance(i, Mac) and _is_diagonal(padded, i)
         if learned is not None:
             length = learned[1]
+        elif diagonal:
+            length = i.length
         rows = padded.reshape(i.rows, -1)[:, :length]
-        if isinstance(i, Mac):
+        if diagonal:
+            rows = rows.diagonal()
+            record["opcode"] = MAC_DIAGONAL
+        elif isinstance(i, Mac):
             record["opcode"] = MAC_COLUMNS if columns else MAC_ROWS
         else:
             record["opcode"] = EVT_NARROW if self._fits_32_bits(i) else EVT_WIDE
             record["list"] = i.list
             record["payload_shift"] = self.payload_shift(i.list)
         record["clear"] = i.clear
-        key = (i.weights, i.rows, i.words, length, columns)
+        key = (i.weights, i.rows, i.words, length, columns, diagonal)
         record["watched"] = -1
         if learned is not None:
             record["learned"] = 1
             record["weights"] = learned[0]
         else:
-            record["weights"] = self.weight.add(key, rows.T if columns else rows)
+            transposed = columns and not diagonal
+            record["weights"] = self.weight.add(key, rows.T if transposed else rows)
             if isinstance(i, Mac):
                 self._hold(record, i, length)
         record["source"] = i.source
