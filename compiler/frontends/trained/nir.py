@@ -252,7 +252,7 @@ class Builder:
             if before is None:
                 self._inputs[item.name] = entries
             else:
-                self._into(Source(before), entries)
+                self._into(Source(before), entries, f"{item.name}.{number}")
             before = entries[0][0] if joint is None else joint
         self._outputs[item.name] = before
 
@@ -282,7 +282,7 @@ class Builder:
             for name in self.graph.sources(item.name):
                 if not self._is_merged(name):
                     for source in self._values(name, item):
-                        self._into(source, self._inputs[item.name])
+                        self._into(source, self._inputs[item.name], f"{name} -> {item.name}")
         elif item.kind == "Output":
             self._connect_output(item)
         elif item.kind in LAYERS:
@@ -295,7 +295,7 @@ class Builder:
             return
         total = nengo.Node(size_in=math.prod(item.target), label=item.name)
         for source in found:
-            self._into(source, [(total, None)])
+            self._into(source, [(total, None)], item.name)
         nengo.Probe(total, label=item.name)
 
     def _connect_layer(self, item: Item) -> None:
@@ -312,10 +312,11 @@ class Builder:
             size, places = done.padded or (math.prod(item.source), slice(None))
             joint = nengo.Node(size_in=size, label=f"{item.name}.input")
             for source in found:
-                self._into(source, [(joint[places], None)])
+                self._into(source, [(joint[places], None)], f"{item.name}.input")
             found = [Source(joint)]
         for source in found:
-            self._into(replace(source, late=source.late or late_out), posts, done.transform)
+            source = replace(source, late=source.late or late_out)
+            self._into(source, posts, item.name, done.transform)
         if done.bias is None:
             return
         if merged is None:
@@ -329,15 +330,16 @@ class Builder:
         self,
         source: Source,
         posts: list[tuple[Any, np.ndarray | None]],
+        label: str,
         transform: Any = None,
     ) -> None:
         """Connect to all of `posts`, each of which may take some of the values."""
         for post, members in posts:
             pre, synapse = source.part(members).view, 0 if source.late else None
             if transform is None:
-                nengo.Connection(pre, post, synapse=synapse)
+                nengo.Connection(pre, post, synapse=synapse, label=label)
             else:
-                nengo.Connection(pre, post, transform=transform, synapse=synapse)
+                nengo.Connection(pre, post, transform=transform, synapse=synapse, label=label)
 
     # -- what leads where --------------------------------------------------------------------
 
@@ -357,7 +359,7 @@ class Builder:
             for source in self._sources(item):
                 if source.late and late:
                     node = nengo.Node(size_in=math.prod(item.target), label=f"{name}.late")
-                    self._into(source, [(node, None)])
+                    self._into(source, [(node, None)], f"{name}.late")
                     source = Source(node)
                 found.append(replace(source, late=source.late or late))
         return [self._ordered(source, item, reader.order) for source in found]
