@@ -180,3 +180,32 @@ def test_semantic_pointers():
     with FloatSimulator(net, progress_bar=False, seed=7) as found:
         found.run(TIME)
     np.testing.assert_allclose(found.data[net.probe], expected.data[net.probe], atol=1e-9)
+
+
+def readout(size):
+    """A network whose probe is behind a synapse, a passthrough node and a matrix."""
+    with nengo.Network(seed=1) as net:
+        a = nengo.Ensemble(20, 1)
+        filtered = nengo.Node(size_in=20)
+        read = nengo.Node(size_in=size)
+        nengo.Connection(a.neurons, filtered, synapse=0.01, transform=2)
+        weights = np.random.RandomState(0).normal(size=(size, 20))
+        nengo.Connection(filtered, read, transform=weights, synapse=None)
+        nengo.Probe(read)
+    return net
+
+
+def test_a_readout_of_fewer_numbers_is_the_chips():
+    net = readout(3)
+    with nengo.Simulator(net, optimize=False, progress_bar=False) as expected:
+        expected.run(TIME)
+    with FloatSimulator(net, progress_bar=False) as found:
+        found.run(TIME)
+    np.testing.assert_allclose(found.data[net.probes[0]], expected.data[net.probes[0]], rtol=1e-9)
+    graph = converted(net).graph
+    assert [graph[o.node].size for o in graph.observations.values()] == [3]
+
+
+def test_a_readout_of_more_numbers_is_the_hosts():
+    graph = converted(readout(40)).graph
+    assert [graph[o.node].size for o in graph.observations.values()] == [20]

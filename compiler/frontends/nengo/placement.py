@@ -326,14 +326,20 @@ class Placement:
                     seen.add(target)
                     todo.append(target)
         # What leads to no neuron goes on on the host from where the host knows all of it: behind a
-        # synapse, whose last value it has before the step, or behind a sum to which it adds.
+        # synapse, whose last value it has before the step, or behind a sum to which it adds. But a
+        # readout that makes fewer numbers of many is the chip's: the host need not ask for them.
+        readout = self._readout(forward)
         moved = True
         while moved:
             moved = False
             for op in list(forward):
                 source = self._input(op)
                 if source is not None and (
-                    (self.updaters[source.base] and not isinstance(op, SimProcess))
+                    (
+                        self.updaters[source.base]
+                        and not isinstance(op, SimProcess)
+                        and op not in readout
+                    )
                     or any(
                         w not in chip and w not in forward
                         for w in self.varying(source.base) + self.updaters[source.base]
@@ -347,6 +353,25 @@ class Placement:
         touched |= {s.base for s in self.captured()}
         constant = {op for op in self._constant_ops if _target(op) in touched}
         return chip | constant
+
+    def _readout(self, operators: set[Operator]) -> set[Operator]:
+        """Those that have fewer results than operands, and what leads to them."""
+        found = {
+            op
+            for op in operators
+            if op in self.maps
+            and len(np.unique(self.maps[op].rows)) < len(np.unique(self.maps[op].cols))
+        }
+        grown = True
+        while grown:
+            more = {
+                op
+                for op in operators - found
+                if op in self.maps and any(r in found for r in self.readers[_target(op)])
+            }
+            found |= more
+            grown = bool(more)
+        return found
 
     def _input(self, op: Operator) -> Signal | None:
         if isinstance(op, SimProcess):
