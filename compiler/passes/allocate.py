@@ -21,8 +21,8 @@ from .quantise import NodeFormat, bias_constants, bias_rows, integers, node_code
 from .schedule import Schedule, Task, has_map
 from .sharing import LARGE, Choice, Shared, choose, may_recur
 
-LONGEST_NAME = 160
-"""Letters of a matrix's name in the report; one that many others were joined to has more."""
+LONGEST_NAME = 80
+"""Letters of a name in the report; that of many joined populations has more."""
 
 
 class Allocator:
@@ -225,7 +225,7 @@ class Allocator:
             comment = edge.origin or f"{source} -> {name}"
             if may_recur(weights):
                 choice = choose(weights, self.machine, events, self.graph.dt)
-                self._note(comment, choice)
+                self._note(source, name, comment, choice)
                 if choice.shared is not None:
                     convolutions.append(self._convolve(source, name, comment, choice.shared))
                     continue
@@ -251,13 +251,16 @@ class Allocator:
                 found.append(self._multiply(name, *part, False, address.get(id(part[2]))))
         return found + convolutions
 
-    def _note(self, comment: str, choice: Choice) -> None:
+    def _note(self, source: str, target: str, comment: str, choice: Choice) -> None:
         """For the report: how much a convolution saved, or why it was unrolled."""
         expected = choice.shared is not None or "Convolution" in comment
         if choice.unrolled_words < LARGE or not expected:
             return
-        short = textwrap.shorten(comment, LONGEST_NAME)
-        note: dict[str, Any] = {"matrix": short, "unrolled_words": choice.unrolled_words}
+        ends = [self.graph[name].origin or name for name in (source, target)]
+        note: dict[str, Any] = {
+            "matrix": " into ".join(textwrap.shorten(end, LONGEST_NAME) for end in ends),
+            "unrolled_words": choice.unrolled_words,
+        }
         if choice.shared is None:
             note["unrolled_because"] = choice.reason
         else:

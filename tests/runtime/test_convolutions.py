@@ -15,6 +15,7 @@ from spikeloom.cli import main
 from spikeloom.compiler.instructions import Cnv, Mac
 from spikeloom.compiler.shape import Shape, needs
 from spikeloom.runtime.hardware import generate
+from spikeloom.runtime.link.board import SIMULATED
 from spikeloom.runtime.replay import replay
 from spikeloom.runtime.simulator import Simulator
 from spikeloom.sim.check import MEMORIES
@@ -100,6 +101,16 @@ def test_spikes_are_those_of_nengo(networks):
         mine = [np.count_nonzero(values) for values in data[:2]]
         for fixed, floating in zip(mine, spikes, strict=True):
             assert abs(fixed - floating) <= 2 + floating // 100
+
+
+@pytest.mark.hardware
+def test_over_the_link(networks, golden):
+    """What the host uploads to a board includes the stencil."""
+    number = 1
+    shape = Shape.for_program(golden[number][0])
+    options = {"shapes": [shape], "port": SIMULATED}
+    found = record(networks[number], "board", networks[number].probes_of, **options)
+    check_same(golden[number], found, f"network {number}")
 
 
 IMAGES, PRESENTED = 3, 30
