@@ -16,6 +16,7 @@ from spikeloom.compiler.instructions import Cnv, Mac
 from spikeloom.compiler.shape import Shape, needs
 from spikeloom.runtime.hardware import generate
 from spikeloom.runtime.link.board import SIMULATED
+from spikeloom.runtime.model_file import load_network
 from spikeloom.runtime.replay import replay
 from spikeloom.runtime.simulator import Simulator
 from spikeloom.sim.check import MEMORIES
@@ -184,3 +185,18 @@ def test_compile_tells_what_is_stored_once(tmp_path, capsys):
     assert data["memories"]["stencil"]["words"] == 2916 + 676
     assert data["cycles"]["without_events"] <= data["cycles"]["mean"]
     assert (out / "report.html").read_text().count("stored once") == 2
+
+
+@pytest.mark.hardware
+def test_trained_network_in_hardware():
+    """A network trained with NengoDL: its second convolution stored once, and the RTL is golden."""
+    network, _ = load_network(str(Path(__file__).parents[1] / "fixtures/trained/conv_digits.slm"))
+    image = next(node for node in network.all_nodes if node.size_in == 0 and node.size_out == 64)
+    image.output = nengo.processes.PresentInput(sparse_images(3, 64), 0.02)
+    probes = network.all_probes
+    expected = record(network, "golden", probes)
+    program = expected[0]
+    assert [i.kernel for i in convolutions(program) if i.list >= 0] == [3 * 3 * 8]
+    verilog, layout = generate(Shape.for_program(program))
+    check_same(expected, record(network, "rtl", probes, verilog=verilog, layout=layout), "rtl")
+    check_same(expected, record(network, "native", probes), "native")
