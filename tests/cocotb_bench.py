@@ -30,9 +30,14 @@ def verilator_environment() -> dict[str, str]:
 
 
 def run_benches(
-    verilog: str, top: str, module: str, folder: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+    verilog: str,
+    top: str,
+    modules: str | list[str],
+    folder: Path,
+    work: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[int, int]:
-    """Build `verilog`, run all benches of a Python module in `folder`: (how many ran, failed)."""
+    """Build `verilog`, run all benches of Python modules in `folder`: (how many ran, failed)."""
     from cocotb_tools import runner
 
     for name, value in verilator_environment().items():
@@ -53,7 +58,7 @@ def run_benches(
     results = work / "results.xml"
     with suppress(SystemExit):  # raised where a bench fails
         simulator.test(
-            test_module=module,
+            test_module=modules,
             hdl_toplevel=top,
             build_dir=work / "build",
             test_dir=work,

@@ -17,6 +17,7 @@ from spikeloom.compiler.machine import Machine
 from spikeloom.compiler.shape import Shape
 from spikeloom.hdl import primitives
 from spikeloom.hdl.arithmetic import Rescale, multiply
+from spikeloom.hdl.convolver import Convolver
 from spikeloom.hdl.kernel import KernelPipeline
 from spikeloom.hdl.lanes import Lanes
 from spikeloom.hdl.operands import Operands
@@ -54,6 +55,8 @@ SHAPE = Shape(
     table_sets=2,
 )
 
+
+CONVOLUTION_SHAPE = replace(SHAPE, stencil_words=64)
 
 RULE = RuleMaker(np.random.default_rng(RULE_SEED), "rule", MACHINE).make_rule("always")
 RULE_SHAPE = replace(SHAPE, rules=(RULE,), plastic_words=64, post_memories=2, post_words=16)
@@ -184,6 +187,7 @@ def block_list():
         "memory2": Memory(2),
         "datapath": Datapath(),
         "sequencer": Sequencer(SHAPE),
+        "convolver": Convolver(CONVOLUTION_SHAPE),
     }
 
 
