@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compiler.errors import SpikeloomError
+    from .compiler.frontends.frozen.export import export
+    from .compiler.frontends.frozen.file import load_frozen
     from .compiler.frontends.nengo.neuron_type import neuron_type
     from .compiler.frontends.nengo.neurons import LIF
     from .compiler.frontends.nengo.rule_type import rule_type
     from .compiler.frontends.nengo.rules import MPES, STDP, VDSP, VariedMPES
     from .compiler.frontends.nengo.streams import Present, Recording, SpikeStream
-    from .compiler.frontends.trained.export import export
-    from .compiler.frontends.trained.frozen import load_frozen
-    from .compiler.frontends.trained.nir import import_nir
-    from .compiler.frontends.trained.nir_export import export_nir
-    from .compiler.frontends.trained.tensorflow import import_nengo_dl
+    from .compiler.frontends.nengo_dl.tensorflow import import_nengo_dl
+    from .compiler.frontends.nir.export import export_nir
+    from .compiler.frontends.nir.network import import_nir
     from .compiler.kernels.curves import curve
     from .compiler.kernels.expression import (
         as_weight,
@@ -75,12 +75,12 @@ _HOMES = {
     "constant": "compiler.kernels.expression",
     "curve": "compiler.kernels.curves",
     "divide": "compiler.kernels.expression",
-    "export": "compiler.frontends.trained.export",
-    "export_nir": "compiler.frontends.trained.nir_export",
+    "export": "compiler.frontends.frozen.export",
+    "export_nir": "compiler.frontends.nir.export",
     "floor": "compiler.kernels.expression",
-    "import_nengo_dl": "compiler.frontends.trained.tensorflow",
-    "import_nir": "compiler.frontends.trained.nir",
-    "load_frozen": "compiler.frontends.trained.frozen",
+    "import_nengo_dl": "compiler.frontends.nengo_dl.tensorflow",
+    "import_nir": "compiler.frontends.nir.network",
+    "load_frozen": "compiler.frontends.frozen.file",
     "load_program": "compiler.storage",
     "max_of": "compiler.kernels.reductions",
     "maximum": "compiler.kernels.expression",

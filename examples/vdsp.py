@@ -51,7 +51,7 @@ CLASSES = 10
 
 @neuron_type
 class Competing(Kernel):
-    """Adaptive LIF: only the one with the largest voltage may fire; then all begin again together."""
+    """Adaptive LIF: only the largest voltage may fire; then all begin again together."""
 
     emits, payload_bits = "events", 1
     tau_rc = Parameter(low=1e-3, default=0.06, unit="s")

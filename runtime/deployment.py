@@ -27,15 +27,15 @@ from ..compiler.machine import Machine
 from ..compiler.program import Program
 from ..compiler.shape import needs
 from ..compiler.storage import encode_program, holds_program
-from .advice import advise
 from .arrays import encode_arrays
 from .calibration import calibrated
 from .comparison import SPIKES, VALUES, Comparison
-from .measured import measured
 from .ranges import known_limit
 from .recording import RecordingSimulator
 from .replay import replay
-from .report import Findings, render_report, report_data
+from .report.advice import advise
+from .report.measured import measured
+from .report.page import Findings, render_report, report_data
 from .simulator import SaturationWarning
 from .standalone import quantise
 

@@ -84,7 +84,7 @@ def time_step(reference: str, dt: float | None) -> float:
     if dt is not None or not is_nir(reference):
         return DEFAULT_DT if dt is None else dt
     path, choices = _nir_choices(reference)
-    from ..compiler.frontends.trained.nir import time_step as of_file
+    from ..compiler.frontends.nir.network import time_step as of_file
 
     return of_file(path, choices.get("dt"))
 
@@ -107,7 +107,7 @@ def _nir_choices(reference: str) -> tuple[str, dict[str, str]]:
 
 
 def _load_nir(reference: str, dt: float | None) -> tuple[Any, str]:
-    from ..compiler.frontends.trained.nir import import_nir
+    from ..compiler.frontends.nir.network import import_nir
 
     path, choices = _nir_choices(reference)
     stated: Any = choices.get("dt") if dt is None else dt

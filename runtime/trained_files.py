@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ..compiler.errors import InputError, ModelError
 
 if TYPE_CHECKING:
-    from ..compiler.frontends.trained.frozen import FrozenModel
-    from ..compiler.frontends.trained.keras_layers import Options
+    from ..compiler.frontends.frozen.file import FrozenModel
+    from ..compiler.frontends.keras.layers import Options
 
 NEURONS = {
     "relu": "RectifiedLinear",
@@ -60,12 +60,12 @@ def load_trained(reference: str) -> FrozenModel:
     """
     found = _KERAS.match(reference)
     if found is None:
-        from ..compiler.frontends.trained.frozen import load_frozen
+        from ..compiler.frontends.frozen.file import load_frozen
 
         return load_frozen(reference)
-    from ..compiler.frontends.trained.frozen import FrozenModel
-    from ..compiler.frontends.trained.keras_file import read_keras
-    from ..compiler.frontends.trained.keras_layers import convert_model
+    from ..compiler.frontends.frozen.file import FrozenModel
+    from ..compiler.frontends.keras.file import read_keras
+    from ..compiler.frontends.keras.layers import convert_model
 
     path = found["path"]
     options = keras_options(reference, _choices(reference, found["choices"] or ""))
@@ -128,7 +128,7 @@ def keras_options(reference: str, choices: Mapping[str, str]) -> Options:
     """
     import nengo
 
-    from ..compiler.frontends.trained.keras_layers import Options
+    from ..compiler.frontends.keras.layers import Options
 
     options = Options()
     amplitude = _number(reference, choices, "amplitude")

@@ -8,7 +8,7 @@ import numpy as np
 
 import spikeloom
 from spikeloom.compiler.frontends.nengo.streams import Recording
-from spikeloom.compiler.frontends.trained.nir import import_nir
+from spikeloom.compiler.frontends.nir.network import import_nir
 
 DT = 1e-3
 

@@ -101,7 +101,7 @@ def execute(arguments: argparse.Namespace) -> int:
             if error is None:
                 raise
             raise error from e
-    from ..accuracy_text import plot_accuracy, print_accuracy
+    from ..accuracy.text import plot_accuracy, print_accuracy
 
     if arguments.picture is not None:
         write_file(arguments.picture, plot_accuracy(found))
@@ -118,9 +118,9 @@ def measure(network: Any, arguments: argparse.Namespace, show: Any) -> dict[str,
     """The measurement that the arguments describe, as a JSON object."""
     import numpy as np
 
-    from ..accuracy import Experiment, Formats
-    from ..advice import rising, unscaled
-    from ..labelled import load_labelled
+    from ..accuracy.labelled import load_labelled
+    from ..accuracy.measurement import Experiment, Formats
+    from ..report.advice import rising, unscaled
 
     data = load_labelled(arguments.data)
     if arguments.images is not None:

@@ -224,7 +224,12 @@ def _check(arguments: argparse.Namespace) -> Machine:
 
 def print_parameter_map(layers: list[dict[str, Any]], remarks: list[str]) -> None:
     """Print which trained number went where."""
-    from ...compiler.frontends.trained.parameter_map import FORMULA, HEADER, LayerRecord, map_rows
+    from ...compiler.frontends.frozen.parameter_map import (
+        FORMULA,
+        HEADER,
+        LayerRecord,
+        map_rows,
+    )
 
     print_table(list(HEADER), map_rows([LayerRecord.from_json(layer) for layer in layers]))
     print(FORMULA)

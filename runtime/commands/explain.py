@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace) -> int:
     network, name = load_network(arguments.model, arguments.dt)
     network.label = name
     if arguments.data is not None:
-        from ..labelled import input_node, load_labelled, present
+        from ..accuracy.labelled import input_node, load_labelled, present
 
         data = load_labelled(arguments.data, needs_labels=False)
         if not 0 <= arguments.image < len(data):
@@ -62,8 +62,8 @@ def execute(arguments: argparse.Namespace) -> int:
         node = input_node(network, arguments.input)
         shown = data.images[arguments.image : arguments.image + 1]
         present(node, shown, max(arguments.steps, 1) * arguments.dt)
-    from ..explain import explain
-    from ..explain_text import print_explanation
+    from ..explain.network import explain
+    from ..explain.text import print_explanation
 
     with progress("explaining"):
         try:
@@ -82,7 +82,7 @@ def execute(arguments: argparse.Namespace) -> int:
         found["parameter_map"] = [record.to_json() for record in trained.layers]
         found["remarks"] = trained.remarks
     if arguments.picture is not None:
-        from ..explain_plots import plot_neuron
+        from ..explain.plots import plot_neuron
 
         write_file(arguments.picture, plot_neuron(found["neuron"]))
     if arguments.json:

@@ -16,7 +16,7 @@ import nengo
 import numpy as np
 
 from spikeloom.compiler.errors import ToolError
-from spikeloom.compiler.frontends.trained.tensorflow import import_nengo_dl
+from spikeloom.compiler.frontends.nengo_dl.tensorflow import import_nengo_dl
 from spikeloom.compiler.program import Program
 from spikeloom.runtime.recording import RecordingSimulator
 from spikeloom.runtime.standalone import quantise

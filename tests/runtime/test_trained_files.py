@@ -8,8 +8,8 @@ from sklearn.datasets import load_digits
 
 from spikeloom.cli import main
 from spikeloom.compiler.errors import InputError, ModelError
-from spikeloom.runtime.accuracy import Experiment
-from spikeloom.runtime.labelled import Labelled
+from spikeloom.runtime.accuracy.labelled import Labelled
+from spikeloom.runtime.accuracy.measurement import Experiment
 from spikeloom.runtime.model_file import load_network, time_step
 from spikeloom.runtime.trained_files import is_trained, load_trained, with_choices
 

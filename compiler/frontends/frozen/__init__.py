@@ -1,0 +1,1 @@
+"""Networks whose numbers are all given: made from what was built and trained, and kept in files."""

@@ -1,0 +1,1 @@
+"""Keras models as pure Nengo networks with frozen parameters; TensorFlow is not needed."""

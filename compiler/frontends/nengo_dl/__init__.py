@@ -1,0 +1,1 @@
+"""What NengoDL trained, taken out of its simulators and converters."""

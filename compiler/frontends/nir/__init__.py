@@ -1,0 +1,1 @@
+"""NIR graphs as pure Nengo networks, and back."""

@@ -1,0 +1,1 @@
+"""How often a network is right: many images, in float and in fixed point."""

@@ -1,0 +1,1 @@
+"""The numbers of a network, to be checked by hand."""

@@ -1,0 +1,1 @@
+"""The report of a compilation, with its pictures and its advice."""
