@@ -19,7 +19,7 @@ from typing import Any
 
 import classifier
 import nengo
-from networks import BENCHMARKS, lif_rates
+from networks import BENCHMARKS, digits_from_voltages, error_driven, lif_rates
 
 from spikeloom.compiler.files import write_file
 from spikeloom.runtime.engines import create_engine
@@ -92,6 +92,10 @@ def main() -> int:
     networks += [
         (b.name, lambda b=b: b.make(nengo.LIF())[0], b.seconds)  # type: ignore[misc]
         for b in BENCHMARKS
+    ]
+    networks += [
+        ("PES, x -> x^2, 100 neurons", error_driven, 4.0),
+        ("VDSP, 784 x 20, winner takes all", digits_from_voltages, 3.5),
     ]
     results = [measure(name, make(), s, arguments.engine) for name, make, s in networks]
     head = ["network", "neurons", "nengo steps/s", "Simulator", f"{arguments.engine} engine", ""]

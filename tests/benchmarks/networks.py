@@ -6,11 +6,15 @@ the same synapses, computes the ideal signal without neurons.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import nengo
 import numpy as np
+
+import spikeloom
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,37 @@ def convolution(neuron_type: object) -> tuple[nengo.Network, nengo.Probe]:
 def _network(neuron_type: object, seed: int) -> nengo.Network:
     net = nengo.Network(seed=seed)
     net.config[nengo.Ensemble].neuron_type = neuron_type
+    return net
+
+
+def error_driven(seconds: float = 4.0) -> nengo.Network:
+    """PES learns x -> x^2 with 100 neurons, from the difference to the square."""
+    x = np.sin(2 * np.pi * _time(seconds))
+    with _network(nengo.LIF(), 15) as net:
+        stimulus = nengo.Node(_signal(seconds, [x]))
+        ideal = nengo.Node(_signal(seconds, [x**2]))
+        pre, post, error = nengo.Ensemble(100, 1), nengo.Ensemble(100, 1), nengo.Ensemble(100, 1)
+        nengo.Connection(stimulus, pre)
+        learned = nengo.Connection(
+            pre, post, function=lambda x: [0], learning_rule_type=nengo.PES(3e-4)
+        )
+        nengo.Connection(post, error)
+        nengo.Connection(ideal, error, transform=-1)
+        nengo.Connection(error, learned.learning_rule)
+        nengo.Probe(post, synapse=0.03)
+    return net
+
+
+def digits_from_voltages(images: int = 10) -> nengo.Network:
+    """The model of ``examples/vdsp.py``, 784 x 20, on random images as sparse as its own."""
+    path = Path(spikeloom.__file__).parent / "examples" / "vdsp.py"
+    spec = importlib.util.spec_from_file_location("vdsp_example", path)
+    assert spec is not None and spec.loader is not None
+    vdsp = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(vdsp)
+    rng = np.random.RandomState(16)
+    shown = (rng.uniform(size=(images, 784)) < 0.19) * rng.uniform(size=(images, 784))
+    net: nengo.Network = vdsp.network(shown, rng.uniform(size=(20, 784)), vdsp.options([]))
     return net
 
 
