@@ -22,8 +22,8 @@ from .route import EXPECTED_RATE, INSTRUCTION_CYCLES, MAP_CYCLES, WORDS_PER_CYCL
 MOST_CHANNELS = 8
 """Blocks have at most ``2**MOST_CHANNELS`` rows."""
 
-WORTHWHILE = 256
-"""Words of weights that sharing must save."""
+WORTHWHILE = 1 << 17
+"""Bits of weights that sharing must save: less would not be worth hardware that convolves."""
 
 
 LARGE = 1024
@@ -120,7 +120,8 @@ def choose(matrix: Any, machine: Machine, events: bool, dt: float) -> Choice:
     else:
         unrolled = grouped(_spans(found, span, first))
         cycles = float(unrolled)
-    if unrolled < WORTHWHILE:
+    worthwhile = WORTHWHILE / (machine.lanes * machine.weight_bits)  # words
+    if unrolled < worthwhile:
         return Choice(None, unrolled, "it is small")
     if sources > 1 << machine.index_bits:
         return Choice(None, unrolled, f"it has more than {1 << machine.index_bits} sources")
@@ -146,7 +147,7 @@ def choose(matrix: Any, machine: Machine, events: bool, dt: float) -> Choice:
     # The slots are the most work: those ways first that are best if the fewest will do.
     best: tuple[float, _Blocks, np.ndarray] | None = None
     for way in sorted(ways, key=lambda way: cost(way, way.fewest)):
-        if unrolled - words(way, way.fewest) < WORTHWHILE:
+        if unrolled - words(way, way.fewest) < worthwhile:
             continue
         if best is not None and cost(way, way.fewest) >= best[0]:
             break
