@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import networkx as nx
 import numpy as np
 import scipy.sparse as sp
@@ -13,15 +11,16 @@ from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
 
 from ...errors import GraphError
-from ...graph import Graph, Input, Observation, Population, Vector
+from ...graph import Graph, Input, Population, Vector
 from ...kernels.kernel import State
+from .exchanges import plan_exchanges
 from .kernels import output_unit
 from .learned import LearningBuilder
 from .learning import Captured, Fused, Learned, LearningRefused, capture_limit
 from .linear import constant_part, elements
 from .names import Names
 from .placement import Placement
-from .plan import Action, HostPlan, Receive, Run, Send
+from .plan import HostPlan, Receive, Send
 
 Pieces = dict[Signal, list[np.ndarray]]
 Dependencies = dict[Operator, set[Operator]]
@@ -60,7 +59,22 @@ def build(
 
 
 class Builder:
-    """Makes the Graph for one way of cutting signals into pieces."""
+    """Makes the Graph for one way of cutting signals into pieces.
+
+    Attributes
+    ----------
+    graph : Graph
+    plan : HostPlan
+    order : nx.DiGraph
+        Which of the plan's actions must come before each other.
+    sources, targets : dict of base Signal -> list of (node name, elements)
+        The nodes whose outputs are a signal, and those whose inputs are.
+    outputs : dict of base Signal -> list of node names
+        The populations whose outputs are a signal.
+    states : dict of base Signal -> (node name, state)
+    currents : dict of base Signal -> SimNeurons
+        The inputs of neurons.
+    """
 
     def __init__(
         self,
@@ -75,21 +89,20 @@ class Builder:
         self.pieces = pieces
         self.graph = Graph(label, placement.model.dt)
         self.plan = HostPlan()
-        self._sources: dict[Signal, list[tuple[str, np.ndarray]]] = {}
-        self._targets: dict[Signal, list[tuple[str, np.ndarray]]] = {}
-        self._outputs: dict[Signal, list[str]] = {}
-        self._states: dict[Signal, tuple[str, str]] = {}
+        self.sources: dict[Signal, list[tuple[str, np.ndarray]]] = {}
+        self.targets: dict[Signal, list[tuple[str, np.ndarray]]] = {}
+        self.outputs: dict[Signal, list[str]] = {}
+        self.states: dict[Signal, tuple[str, str]] = {}
         self._signal_of: dict[str, Signal] = {}
         self._neurons: dict[SimNeurons, str] = {}
         self._offsets: dict[Signal, np.ndarray] = {}
-        self._observed: dict[tuple[str, str], str] = {}
         ordered = [
             op
             for op in placement.operators
             if op in placement.chip and op not in placement.learning_ops
         ]
         self._learning = LearningBuilder(placement)
-        self._currents = {op.J.base: op for op in ordered if isinstance(op, SimNeurons)}
+        self.currents = {op.J.base: op for op in ordered if isinstance(op, SimNeurons)}
         self._captured = placement.captured()
         for op in ordered:
             if isinstance(op, SimNeurons):
@@ -98,7 +111,7 @@ class Builder:
                 self._add_synapse(op)
         touched = [_target(op) for op in ordered if not isinstance(op, (SimNeurons, SimProcess))]
         touched += [
-            *self._currents,
+            *self.currents,
             *(s.base for s in self._captured if _computed(placement, s.base)),
         ]
         for base in dict.fromkeys(touched):
@@ -106,16 +119,16 @@ class Builder:
         for op in ordered:
             source = placement.maps[op].source if op in placement.maps else None
             source = op.input.base if isinstance(op, SimProcess) else source
-            if source is None or source in self._sources or placement.constant(source):
+            if source is None or source in self.sources or placement.constant(source):
                 continue
-            self._add_inputs(source, source, self._read_on_chip(source))
+            self._add_inputs(source, source, self.read_on_chip(source))
         for signal in self._captured:
-            if signal.base not in self._sources and not placement.constant(signal.base):
-                self._add_inputs(signal.base, signal.base, self._read_on_chip(signal.base))
+            if signal.base not in self.sources and not placement.constant(signal.base):
+                self._add_inputs(signal.base, signal.base, self.read_on_chip(signal.base))
         for op in ordered:
             self._add_edges(op)
         self._add_learning()
-        self._make_plan(dependencies)
+        self.order = plan_exchanges(self, dependencies)
 
     # -- nodes -------------------------------------------------------------------------------
 
@@ -126,7 +139,8 @@ class Builder:
         self._signal_of[name] = base
         return name
 
-    def _population(self, name: str) -> Population:
+    def population(self, name: str) -> Population:
+        """The node `name`, which is a population."""
         node = self.graph[name]
         assert isinstance(node, Population)
         return node
@@ -148,13 +162,13 @@ class Builder:
             output_unit=output_unit(op, self.placement.model.dt),
         )
         self._neurons[op] = name
-        self._sources[op.output.base] = [(name, np.arange(op.output.size))]
-        self._outputs[op.output.base] = [name]
-        self._targets[op.J.base] = [(name, np.arange(op.J.size))]
+        self.sources[op.output.base] = [(name, np.arange(op.output.size))]
+        self.outputs[op.output.base] = [name]
+        self.targets[op.J.base] = [(name, np.arange(op.J.size))]
         for state, signal in op.state.items():
-            self._states[signal.base] = (name, state)
+            self.states[signal.base] = (name, state)
         if kernel.emits == "value":
-            self._population(name).limit = _rate_limit(
+            self.population(name).limit = _rate_limit(
                 self.names.owner(op.output.base), self.placement
             )
 
@@ -172,28 +186,28 @@ class Builder:
                 initial={s: np.zeros(base.size) for s in kernel.state_units(self.graph.dt)},
             )
             sections.append(name)
-        self._outputs[base] = sections
+        self.outputs[base] = sections
         if len(sections) > 1:
             total = self._name(base, Vector, size=base.size, bias=np.zeros(base.size))
             for name in sections:
                 self.graph.connect(name, total, sp.eye_array(base.size, format="csr"))
-            self._sources[base] = [(total, np.arange(base.size))]
+            self.sources[base] = [(total, np.arange(base.size))]
         else:
-            self._sources[base] = [(sections[0], np.arange(base.size))]
+            self.sources[base] = [(sections[0], np.arange(base.size))]
 
     def _add_sum(self, base: Signal) -> None:
         placement = self.placement
-        own, foreign = self._written(base, True), self._written(base, False)
-        read = self._read_on_chip(base)
-        if not own.any() and foreign.any() and base not in self._currents:
+        own, foreign = self.written(base, True), self.written(base, False)
+        read = self.read_on_chip(base)
+        if not own.any() and foreign.any() and base not in self.currents:
             return  # the host's alone: an Input is made where it is read
         constant = constant_part(placement.constant_ops(base), base.size)
         constant[foreign & ~own] = 0.0
-        if base in self._currents and base not in self._sources and not read.any():
-            name = self._targets[base][0][0]
-            self._population(name).bias = constant
+        if base in self.currents and base not in self.sources and not read.any():
+            name = self.targets[base][0][0]
+            self.population(name).bias = constant
         else:
-            if not read.any() and foreign.any() and base not in self._currents:
+            if not read.any() and foreign.any() and base not in self.currents:
                 constant = np.zeros(base.size)
             targets = []
             for i, piece in enumerate(self._cut(base)):
@@ -202,13 +216,13 @@ class Builder:
                     base, Vector, suffix, size=len(piece), bias=constant[piece].copy()
                 )
                 targets.append((name, piece))
-            for name, _ in self._targets.get(base, []):
+            for name, _ in self.targets.get(base, []):
                 for vector, piece in targets:
                     self.graph.connect(vector, name, _selection(np.arange(base.size), piece))
-            self._sources[base] = self._targets[base] = targets
-        if foreign.any() and (read.any() or base in self._currents):
+            self.sources[base] = self.targets[base] = targets
+        if foreign.any() and (read.any() or base in self.currents):
             self._offsets[base] = constant
-            targets = self._targets[base]
+            targets = self.targets[base]
             for name, piece in self._add_inputs(base, None, foreign):
                 for target, into in targets:
                     matrix = _selection(into, piece)
@@ -233,13 +247,13 @@ class Builder:
                 self.plan.actions.append(Send(name, base, part, offset))
                 found.append((name, part))
         if source_for is not None:
-            self._sources[source_for] = found
+            self.sources[source_for] = found
         return found
 
     def _cut(self, base: Signal) -> list[np.ndarray]:
         return self.pieces.get(base, [np.arange(base.size)])
 
-    def _written(self, base: Signal, chip: bool) -> np.ndarray:
+    def written(self, base: Signal, chip: bool) -> np.ndarray:
         """(size,) bool: what operators on the chip (or on the host alone) write, but constants."""
         mask = np.zeros(base.size, dtype=bool)
         for op in self.placement.varying(base):
@@ -249,7 +263,7 @@ class Builder:
                         mask[_touched(op, signal)] = True
         return mask
 
-    def _read_on_chip(self, base: Signal) -> np.ndarray:
+    def read_on_chip(self, base: Signal) -> np.ndarray:
         """(size,) bool: what operators on the chip read, apart from a neuron's own current."""
         mask = np.zeros(base.size, dtype=bool)
         for op in self.placement.readers[base]:
@@ -271,12 +285,12 @@ class Builder:
         if isinstance(op, SimProcess):
             wanted = elements(op.input).ravel()
             source = op.input.base
-            for name in self._outputs[op.output.base]:
+            for name in self.outputs[op.output.base]:
                 if placement.constant(source):
                     value = np.asarray(source.initial_value, dtype=float).ravel()
-                    self._population(name).bias = value[wanted]
+                    self.population(name).bias = value[wanted]
                     continue
-                for node, held in self._sources[source]:
+                for node, held in self.sources[source]:
                     matrix = _selection(wanted, held)
                     if matrix.nnz:
                         self.graph.connect(node, name, matrix, self.names.of_signal(source))
@@ -284,8 +298,8 @@ class Builder:
             linear = placement.maps[op]
             if op in placement.products:
                 return  # an edge of its own, once all that its rule looks at is there
-            for target, rows in self._targets.get(linear.target, []):
-                for node, cols in self._sources[linear.source]:
+            for target, rows in self.targets.get(linear.target, []):
+                for node, cols in self.sources[linear.source]:
                     block = linear.matrix(rows, cols)
                     if block is not None:
                         self.graph.connect(node, target, block, str(op.tag or ""))
@@ -296,7 +310,7 @@ class Builder:
         """Edges with learned weights, and populations that capture what their rules look at."""
         for learned in self.placement.learned.values():
             linear = self.placement.maps[learned.product]
-            ends = self._sources[linear.source], self._targets.get(linear.target, [])
+            ends = self.sources[linear.source], self.targets.get(linear.target, [])
             if len(ends[0]) != 1 or len(ends[1]) != 1:
                 raise LearningRefused(learned.op, "its vectors are cut into pieces within a step")
             (source, held), (target, rows) = ends[0][0], ends[1][0]
@@ -351,131 +365,22 @@ class Builder:
                 limit=capture_limit(learned, variable, self.placement.model),
             )
         )
-        for node, held in self._sources.get(signal.base, []):
+        for node, held in self.sources.get(signal.base, []):
             matrix = _selection(wanted, held)
             if matrix.nnz:
                 self.graph.connect(node, name, matrix, f"{variable} of {rule}")
         return name, "value"
 
-    # -- the host's part ---------------------------------------------------------------------
-
-    def _make_plan(self, dependencies: Dependencies) -> None:
-        placement, plan = self.placement, self.plan
-        runs = {op: Run(op) for op in placement.operators if op in placement.host}
-        sends, plan.actions = plan.sends, []
-        receives = list(self._receives())
-        exchanges: list[Send | Receive] = [*sends, *receives]
-        actions: list[Action] = [*runs.values(), *exchanges]
-        before: dict[Action, list[Action]] = {a: [] for a in actions}
-        for op, followers in dependencies.items():
-            if op in runs:
-                for follower in followers:
-                    if follower in runs:
-                        before[runs[follower]].append(runs[op])
-        for action in exchanges:
-            if isinstance(action, Receive) and action.at_end:
-                continue
-            for op in placement.writers[action.signal]:
-                if op in runs and _overlap(op, op.sets + op.incs, action):
-                    before[action].append(runs[op])
-            if isinstance(action, Send):
-                for op in placement.updaters[action.signal]:
-                    if op in runs and _overlap(op, op.updates, action):
-                        before[runs[op]].append(action)
-            else:
-                for op in placement.readers[action.signal]:
-                    if op in runs and _overlap(op, op.reads, action):
-                        before[runs[op]].append(action)
-        order = nx.DiGraph()
-        order.add_nodes_from(before)
-        order.add_edges_from((a, b) for b, earlier in before.items() for a in earlier)
-        rank = {action: i for i, action in enumerate(actions)}
-        self._order = order
-        if nx.is_directed_acyclic_graph(order):
-            plan.actions = list(nx.lexicographical_topological_sort(order, key=rank.__getitem__))
-            plan.actions.sort(key=lambda a: isinstance(a, Receive) and a.at_end)
-        plan.before = before
-        for send in sends:
-            node = self.graph[send.name]
-            assert isinstance(node, Input)
-            node.requires = {
-                self.graph.observations[name].node
-                for a in nx.ancestors(order, send)
-                if isinstance(a, Receive)
-                for name in a.names
-            }
-
-    def _receives(self) -> Iterator[Receive]:
-        """What the host must read from the chip, for its operators and for the probes."""
-        placement = self.placement
-        for base in dict.fromkeys([*self._states, *self._targets, *self._outputs]):
-            wanted = np.zeros(base.size, dtype=bool)
-            in_step = False
-            if base not in self._states and placement.known(base):
-                continue
-            for op in placement.readers[base]:
-                if op in placement.host:
-                    for signal in op.reads:
-                        if signal.base is base:
-                            wanted[elements(signal).ravel()] = True
-                    in_step = True
-            for probe in placement.model.probes:
-                signal = placement.model.sig[probe]["in"]
-                if signal.base is base:
-                    wanted[elements(signal).ravel()] = True
-            if not wanted.any():
-                continue
-            if base in self._states:
-                node, state = self._states[base]
-                yield self._receive(base, [(node, state)], np.arange(base.size), not in_step)
-            elif base in self._outputs:
-                kernels = [self._population(name).kernel for name in self._outputs[base]]
-                nodes = [
-                    (name, kernel.output_state or "output")
-                    for name, kernel in zip(self._outputs[base], kernels, strict=True)
-                ]
-                delayed = kernels[0].delayed
-                everything = np.arange(base.size)
-                yield self._receive(base, nodes, everything, delayed or not in_step)
-            elif base in self._currents and base not in self._sources:
-                nodes = [(self._targets[base][0][0], "input")]
-                yield self._receive(base, nodes, np.arange(base.size), not in_step)
-            else:
-                own, foreign = self._written(base, True), self._written(base, False)
-                adds = bool(foreign.any() and not self._read_on_chip(base).any())
-                for node, piece in self._targets[base]:
-                    if adds and not own[piece].any():
-                        continue
-                    if wanted[piece].any():
-                        yield self._receive(base, [(node, "output")], piece, not in_step, adds)
-
-    def _receive(
-        self,
-        base: Signal,
-        nodes: list[tuple[str, str]],
-        numbers: np.ndarray,
-        at_end: bool,
-        adds: bool = False,
-    ) -> Receive:
-        names = []
-        for node, what in nodes:
-            if (node, what) not in self._observed:
-                name = node if what == "output" else self.names.unique(f"{node}.{what}")
-                self._observed[node, what] = name
-                self.graph.observe(Observation(name, node, what, self.names.of_signal(base)))
-            names.append(self._observed[node, what])
-        return Receive(tuple(names), base, numbers, adds, at_end)
-
     # -- circles -----------------------------------------------------------------------------
 
     def circle(self) -> list[Signal]:
         """Base signals that depend on themselves within a step, directly or by way of the host."""
-        steps = nx.DiGraph(self._order)
+        steps = nx.DiGraph(self.order)
         for u, v in self.graph.nx.edges():
             node = self.graph[u]
             if not (isinstance(node, Population) and node.kernel.delayed):
                 steps.add_edge(u, v)
-        for action in list(self._order):
+        for action in list(self.order):
             if isinstance(action, Send):
                 steps.add_edge(action, action.name)
             elif isinstance(action, Receive) and not action.at_end:
@@ -491,7 +396,7 @@ class Builder:
                     found[member.signal] = None
                 elif isinstance(member, str) and not isinstance(self.graph[member], Population):
                     found[self._signal_of[member]] = None
-        return [base for base in found if base not in self._currents]
+        return [base for base in found if base not in self.currents]
 
 
 def _computed(placement: Placement, base: Signal) -> bool:
@@ -509,14 +414,6 @@ def _touched(op: Operator, signal: Signal) -> np.ndarray:
     numbers = elements(signal)
     dst_slice = getattr(op, "dst_slice", None)
     return (numbers if dst_slice is None else numbers[dst_slice]).ravel()
-
-
-def _overlap(op: Operator, signals: list[Signal], action: Send | Receive) -> bool:
-    return any(
-        signal.base is action.signal
-        and np.isin(elements(signal).ravel(), action.elements, assume_unique=True).any()
-        for signal in signals
-    )
 
 
 def _selection(rows: np.ndarray, cols: np.ndarray) -> sp.csr_array:
