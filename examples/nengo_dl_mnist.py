@@ -6,7 +6,8 @@ pixels) both are smaller. Run it in an environment with the extra `dl`::
     python examples/nengo_dl_mnist.py                      # scikit-learn's digits, half a minute
     python examples/nengo_dl_mnist.py --mnist FOLDER       # the four .gz files of MNIST
 
-(the folder may also stand in SPIKELOOM_MNIST), and then, wherever Spikeloom is::
+(the folder may also stand in SPIKELOOM_MNIST). It prints how often each is right in NengoDL, in
+float Nengo and on the chip (the native engine). More about that, wherever Spikeloom is::
 
     spikeloom compile out/trained/dense_digits.slm -o out/dense
     spikeloom accuracy out/trained/dense_digits.slm --data out/trained/test_digits.npz
@@ -151,6 +152,19 @@ def train(layers, shape, data, epochs, path):
     )
 
 
+def on_the_chip(path, data):
+    """How often the exported network is right, in float Nengo and in fixed point."""
+    from spikeloom.runtime.accuracy.labelled import load_labelled
+    from spikeloom.runtime.accuracy.measurement import Experiment
+
+    experiment = Experiment(spikeloom.load_frozen(path).network, load_labelled(data), STEPS)
+    floating, fixed = experiment.floating().accuracy, experiment.fixed().accuracy
+    print(
+        f"  float Nengo {100 * floating:.2f} %, fixed point {100 * fixed:.2f} %, "
+        f"difference {100 * (fixed - floating):+.2f} points"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", metavar="FOLDER", default=os.environ.get("SPIKELOOM_MNIST"))
@@ -165,14 +179,17 @@ def main():
     else:
         name, data, epochs = "digits", digits(), arguments.epochs or 60
         models = {"dense": dense(32), "conv": convolutional((8, 16), (1, 2))}
+    test = arguments.output / f"test_{name}.npz"
     np.savez_compressed(
-        arguments.output / f"test_{name}.npz",
+        test,
         images=data[1][0].reshape(len(data[1][0]), -1).astype(np.float32),
         labels=data[1][1].astype(np.int64),
     )
     shape = (*data[0][0].shape[1:], 1)
     for kind, layers in models.items():
-        train(layers, shape, data, epochs, arguments.output / f"{kind}_{name}.slm")
+        path = arguments.output / f"{kind}_{name}.slm"
+        train(layers, shape, data, epochs, path)
+        on_the_chip(path, test)
     return 0
 
 

@@ -80,7 +80,8 @@ def test_examples_run(path, tmp_path):
         "two_layers": r"neuron 1 of layer 1 spikes in steps \[10 19 29 39 49\]",
         "memristor": r"native: RMS error 0\.0[3-6]",
         "vdsp": r"seed 0, native: \d+\.\d % of 40 test images",
-        "nengo_dl_mnist": r"dense_digits.slm: 9[5-9](.|\n)*conv_digits.slm: 9[5-9]",
+        "nengo_dl_mnist": r"dense_digits.slm: 9[5-9](.|\n)*difference [+-][01]\.\d\d points"
+        r"(.|\n)*conv_digits.slm: 9[5-9](.|\n)*difference [+-][01]\.\d\d points",
         "oscillator": r"at 1.0 s it turns \+0\.[678]",
     }
     assert re.search(expected.get(path.stem, ""), result.stdout)
