@@ -19,9 +19,6 @@ TESTS ?= tests
 # fpga-icestorm: reading bitstreams back; openfpgaloader: programming boards.
 APT := libpython3.11 g++ make perl ccache zlib1g-dev fpga-icestorm openfpgaloader
 
-# The version of the extra `dl` in pyproject.toml.
-TENSORFLOW := 2.21.0
-
 # Verilator's makefiles call plain `python`, which a bare Debian does not have.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -76,12 +73,9 @@ $(VENV)/hardware.stamp: $(VENV)/apt.stamp
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[hardware]'
 	touch $@
 
-# The extra `dl`, with TensorFlow for the CPU alone: 0.6 GB less. The other two require the package
-# `tensorflow` by name, so they come without their requirements.
+# TensorFlow and NengoDL: the largest, and the last.
 $(VENV)/dl.stamp: $(VENV)/hardware.stamp
-	$(RUN) -m pip install --quiet --disable-pip-version-check tensorflow-cpu==$(TENSORFLOW) progressbar2
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps \
-	  tf-keras==$(TENSORFLOW) nengo-dl==3.6.0
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dl]'
 	touch $@
 
 $(VENV)/apt.stamp: $(VENV)/test.stamp

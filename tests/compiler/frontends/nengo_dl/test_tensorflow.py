@@ -1,9 +1,6 @@
 """Finding NengoDL and the Keras that it knows; with modules that only look like TensorFlow."""
 
-import re
 import sys
-import tomllib
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -54,15 +51,3 @@ def test_before_keras_3_there_is_nothing_to_do(modules):
     modules("tf_keras")
     module = modules("nengo_dl", __version__="3.6.0")
     assert spikeloom.import_nengo_dl() is module
-
-
-def test_the_makefile_installs_what_the_extra_says():
-    root = Path(spikeloom.__file__).parent
-    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
-    pins = dict(p.split("==") for p in extras["dl"] if "==" in p)
-    made = (root / "Makefile").read_text()
-    version = re.search(r"^TENSORFLOW := (\S+)$", made, re.MULTILINE)
-    assert pins["tensorflow"] == pins["tf-keras"] == version[1]
-    assert f"nengo-dl=={pins['nengo-dl']}" in made
