@@ -53,6 +53,8 @@ class NativeEngine:
         Raises `ProgramError` if it is malformed, `ToolError` without a C compiler.
     library : Path or None
         A library that was built for the Program's kernels; None to build or find it.
+    twin : NativeEngine or None
+        An engine of the same Program, to share what does not change with; see `twin`.
 
     Attributes
     ----------
@@ -60,13 +62,19 @@ class NativeEngine:
         The compiled library; its source lies beside it.
     """
 
-    def __init__(self, program: Program, library: Path | None = None) -> None:
-        check_program(program)
+    def __init__(
+        self, program: Program, library: Path | None = None, twin: NativeEngine | None = None
+    ) -> None:
+        if twin is None:
+            check_program(program)
+            builder = Builder(program)
+            self._shared = library or compiled_library(program), builder, builder.build()
+        else:
+            self._shared = twin._shared
         self.program = program
-        self.compiled = library or compiled_library(program)
+        self.compiled, self._builder, self._table = self._shared
         self._c = load(self.compiled)
-        self._builder = Builder(program)
-        self._table = table = self._builder.build()
+        table = self._table
         self._memories = Memories(program, self._builder, table, copies=1)
         self._context_at = self._memories.address
         self._records_at = table.records.ctypes.data
@@ -80,6 +88,14 @@ class NativeEngine:
         self._length = len(table.records)
         self._spans = list(pairwise(ends))
         self.reset()
+
+    def twin(self) -> NativeEngine:
+        """Another engine of the same Program, at its start.
+
+        The two share code, tables and fixed weights; each has states and learned weights of its
+        own.
+        """
+        return NativeEngine(self.program, twin=self)
 
     def reset(self) -> None:
         """Put all memories and counters back to the Program's initial content."""

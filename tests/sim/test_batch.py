@@ -145,3 +145,19 @@ def test_other_mistakes():
     size = program.inputs[name].size
     with pytest.raises(InputError, match="out of range"):
         batch.run(1, {name: np.full((1, 1, size), 1 << 40)}, [])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_twins_share_tables_and_nothing_that_changes(seed):
+    program = random_learning_program(seed)
+    first, names = NativeEngine(program), list(program.outputs)
+    second = first.twin()
+    runs = [driven(seed + k, program, STEPS) for k in range(2)]
+    found = [e.run(STEPS, run, names) for e, run in zip((first, second), runs, strict=True)]
+    for engine, run, outputs in zip((first, second), runs, found, strict=True):
+        alone = GoldenEngine(program)
+        expected = alone.run(STEPS, run, names)
+        for name in names:
+            np.testing.assert_array_equal(outputs[name], expected[name])
+        for memory in MEMORIES:
+            np.testing.assert_array_equal(engine.memory(memory), alone.memory(memory))
