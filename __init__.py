@@ -42,11 +42,13 @@ if TYPE_CHECKING:
     from .compiler.machine import Machine
     from .compiler.program import Program
     from .compiler.storage import load_program, save_program
+    from .runtime.batch.simulator import BatchSimulator
     from .runtime.simulator import Simulator
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BatchSimulator": "runtime.batch.simulator",
     "Error": "compiler.kernels.rule",
     "Input": "compiler.kernels.kernel",
     "Kernel": "compiler.kernels.kernel",
@@ -102,6 +104,7 @@ __all__ = [
     "MPES",
     "STDP",
     "VDSP",
+    "BatchSimulator",
     "Error",
     "Input",
     "Kernel",

@@ -20,7 +20,7 @@ from nengo.utils.progress import Progress, ProgressTracker
 
 from ..compiler.compile import lower
 from ..compiler.errors import InputError
-from ..compiler.frontends.nengo import convert
+from ..compiler.frontends.nengo import Conversion, convert
 from ..compiler.frontends.nengo.learning import RULES
 from ..compiler.frontends.nengo.linear import elements
 from ..compiler.graph import Graph
@@ -36,6 +36,13 @@ from .workshare import WorkShare, share_work
 HOST_RULES = {*RULES, SimRLS}
 """Operators whose steps learn."""
 
+
+BATCH_OPTIONS = ("batch", "seeds", "vary", "data", "threads")
+"""Arguments that ask for several copies."""
+
+
+FEWEST_SEARCHED = 8
+"""Steps that are looked at together at first, in search of one in which something is sampled."""
 
 class SaturationWarning(UserWarning):
     """A signal on the chip was limited by its fixed-point format."""
@@ -68,6 +75,9 @@ class Simulator(nengo.Simulator):
         Largest absolute values of nodes that the host gives to the chip. Without it a range is
         assumed, and the network is compiled again (states are kept) if a value leaves it.
     **engine_options
+    batch, seeds, vary, data, threads : optional
+        Any of these, or a list of networks, gives a `BatchSimulator` instead: many copies, run side
+        by side, that differ in what is said here. See `spikeloom.runtime.batch.simulator`.
         Passed on to the engine.
 
     Attributes
@@ -81,6 +91,15 @@ class Simulator(nengo.Simulator):
     """
 
     def __init__(
+    def __new__(cls, network: Any = None, *args: Any, **options: Any) -> Any:
+        """A Simulator, or a `BatchSimulator` where several copies are asked for."""
+        asked = any(options.get(name) is not None for name in BATCH_OPTIONS)
+        if cls is Simulator and (asked or isinstance(network, (list, tuple))):
+            from .batch.simulator import simulate_batch
+
+            return simulate_batch(network, *args, **options)
+        return super().__new__(cls)
+
         self,
         network: nengo.Network | None,
         dt: float = 0.001,
@@ -94,6 +113,8 @@ class Simulator(nengo.Simulator):
         **engine_options: Any,
     ) -> None:
         self.closed = True  # if the constructor raises
+        for name in BATCH_OPTIONS:  # None, or this would be a batch
+            engine_options.pop(name, None)
         self.progress_bar = progress_bar
         self.optimize = optimize
         self._learning = True
@@ -115,7 +136,7 @@ class Simulator(nengo.Simulator):
             if network is not None:
                 model.build(network, progress=tracker.next_stage("Building", "Build"))
             with tracker.next_stage("Building (compiling)", "Compilation"):
-                self._conversion = convert(model)
+                self._conversion = self._convert(model)
                 self.dg = self._conversion.dependencies
                 self._step_order = [op for op in self._conversion.order if hasattr(op, "make_step")]
                 self.chip = self._make_chip() if len(self._conversion.graph.nx) else None
@@ -133,6 +154,9 @@ class Simulator(nengo.Simulator):
         self.reset(seed=seed)
 
     def _make_chip(self) -> Chip:
+    def _convert(self, model: Model) -> Conversion:
+        return convert(model)
+
         options = dict(self._options)
         engine, machine = options.pop("engine"), options.pop("machine")
         graph = with_ranges(self._conversion, options.pop("ranges"))
@@ -203,10 +227,16 @@ class Simulator(nengo.Simulator):
             self._host.run(steps, lambda n: tracker.total_progress.step(n))
         self._warn_of_saturation()
 
-    def _warn_of_saturation(self) -> None:
+    def _new_saturations(self) -> dict[str, int]:
+        """How often signals worth a warning were limited, where that was not yet reported."""
         counts = self.chip.saturations() if self.chip is not None else {}
         new = {n: c for n, c in counts.items() if c > self._warned.get(n, 0) and self._matters(n)}
         if new:
+        self._warned.update(counts)
+        return new
+
+    def _warn_of_saturation(self) -> None:
+        new = self._new_saturations()
             worst = max(new, key=lambda name: new[name])
             others = f" and {len(new) - 1} more" if len(new) > 1 else ""
             warnings.warn(
@@ -215,7 +245,6 @@ class Simulator(nengo.Simulator):
                 SaturationWarning,
                 stacklevel=_frames_to_user(),
             )
-        self._warned.update(counts)
 
     def _matters(self, population: str) -> bool:
         """Whether a limited signal of a population is worth a warning."""

@@ -1,0 +1,1 @@
+"""Many copies of a network at once: what is equal is shared, what differs is each copy's own."""

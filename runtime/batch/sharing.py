@@ -1,0 +1,189 @@
+"""What equal copies of a network share: solved decoders, lowered Programs, engines' tables."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import struct
+import threading
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import numpy as np
+from nengo.cache import Fingerprint, FingerprintError
+
+from ...compiler.graph import Graph
+from ...compiler.program import Program
+from ...sim.engine import Engine
+
+
+class Solutions:
+    """A decoder cache of Nengo in memory: each system of equations is solved once.
+
+    Two are the same only if all that a solver is given is, to the last bit, the state of its random
+    numbers included.
+
+    Parameters
+    ----------
+    behind : nengo DecoderCache or NoDecoderCache
+        Is asked for what is not there yet.
+    """
+
+    def __init__(self, behind: Any) -> None:
+        self._behind = behind
+        self._found: dict[bytes, tuple[np.ndarray, Any]] = {}
+
+    def __enter__(self) -> Solutions:
+        if hasattr(self._behind, "__enter__"):
+            self._behind.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if hasattr(self._behind, "__exit__"):
+            self._behind.__exit__(*error)
+
+    def shrink(self, limit: Any = None) -> None:
+        """Nengo's caches on disk drop their oldest entries."""
+        self._behind.shrink()
+
+    def wrap_solver(self, solver: Callable[..., Any]) -> Callable[..., Any]:
+        """`solver`, which is called only for what was not solved yet."""
+        solve = self._behind.wrap_solver(solver)
+
+        def solve_once(
+            conn: Any, gain: Any, bias: Any, x: Any, targets: Any, rng: Any = np.random
+        ) -> tuple[np.ndarray, Any]:
+            try:
+                key = _key(conn.solver, conn.pre_obj.neuron_type, (gain, bias, x, targets), rng)
+            except FingerprintError:
+                return solve(conn, gain, bias, x, targets, rng=rng)
+            if key not in self._found:
+                self._found[key] = solve(conn, gain, bias, x, targets, rng=rng)
+            decoders, info = self._found[key]
+            return decoders, dict(info)
+
+        return solve_once
+
+
+def _key(solver: Any, neuron_type: Any, arrays: tuple[np.ndarray, ...], rng: Any) -> bytes:
+    found = hashlib.sha256()
+    for obj in (solver, neuron_type):
+        found.update(str(Fingerprint(obj)).encode())
+    for array in arrays:
+        found.update(repr((array.shape, array.dtype.str)).encode())
+        found.update(np.ascontiguousarray(array).data)
+    name, keys, *rest = rng.get_state()
+    found.update(name.encode() + keys.tobytes() + struct.pack("qqd", *rest))
+    return found.digest()
+
+
+class Lowering:
+    """Lowers Graphs, each that equals an earlier one to the very same Program.
+
+    Engines of one Program share what they can (`NativeEngine.twin`). May be used by many threads.
+
+    Parameters
+    ----------
+    lower : callable
+        ``lower(graph)`` gives a Program.
+    make_engine : callable
+        ``make_engine(program)`` gives an engine.
+    """
+
+    def __init__(
+        self, lower: Callable[[Graph], Program], make_engine: Callable[[Program], Engine]
+    ) -> None:
+        self._lower = lower
+        self._make_engine = make_engine
+        self._lock = threading.RLock()
+        self._kept: dict[int, Any] = {}
+        self._programs: WeakValueDictionary[bytes, Program] = WeakValueDictionary()
+        self._of_graph: WeakKeyDictionary[Graph, Program] = WeakKeyDictionary()
+        self._engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
+
+    def compile(self, graph: Graph) -> Program:
+        """The Program of a Graph."""
+        with self._lock:
+            found = self._of_graph.get(graph)
+            if found is not None:
+                return found
+            key = fingerprint(graph, self._kept)
+            found = self._programs.get(key) if key is not None else None
+            if found is None:
+                found = self._lower(graph)
+                if key is not None:
+                    self._programs[key] = found
+            self._of_graph[graph] = found
+            return found
+
+    def engine(self, program: Program) -> Engine:
+        """An engine with the Program loaded."""
+        with self._lock:
+            other = self._engines.get(id(program))
+            if other is not None and other.program is program:
+                twin = getattr(other, "twin", None)
+                if twin is not None:
+                    made: Engine = twin()
+                    return made
+            new = self._make_engine(program)
+            self._engines[id(program)] = new
+            return new
+
+
+def fingerprint(graph: Graph, kept: dict[int, Any]) -> bytes | None:
+    """A digest of all that a Graph holds: equal only for equal Graphs of this process.
+
+    Parameters
+    ----------
+    graph : Graph
+    kept : dict
+        Takes the classes and functions that the digest names: it is good for as long as these live.
+
+    Returns
+    -------
+    bytes or None
+        None where something in the Graph cannot be written down.
+    """
+    content = (
+        graph.name,
+        graph.dt,
+        [_plain(node) for node in graph.nodes()],
+        [(u, v, k, _plain(d["edge"])) for u, v, k, d in graph.nx.edges(keys=True, data=True)],
+        list(graph.observations.items()),
+    )
+    stream = io.BytesIO()
+    writer = _Writer(stream)
+    try:
+        writer.dump(content)
+    except Exception:
+        # Whatever a kernel of the user's may hold, pickle's own errors among them: no sharing then.
+        return None
+    kept.update(writer.kept)
+    return hashlib.sha256(stream.getbuffer()).digest()
+
+
+class _Writer(pickle.Pickler):
+    """Writes content down, classes and functions by their identity."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream, protocol=5)
+        self.fast = True  # each object in full: what is equal is then written alike
+        self.kept: dict[int, Any] = {}
+
+    def persistent_id(self, obj: Any) -> Any:
+        """Classes and functions are the same only if they are the very same object."""
+        if isinstance(obj, (type, FunctionType)):
+            self.kept[id(obj)] = obj
+            return id(obj)
+        return None
+
+
+def _plain(obj: Any) -> Any:
+    """A node or edge as a list of its fields; sets in order."""
+    return [type(obj)] + [
+        (name, sorted(value) if isinstance(value, (set, frozenset)) else value)
+        for name, value in vars(obj).items()
+    ]
