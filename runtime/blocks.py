@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from nengo.builder.operator import DotInc, Operator
-from nengo.builder.processes import SimProcess
-from nengo.processes import PresentInput
 
 from ..compiler.frontends.nengo.linear import constant_part, elements
 from ..compiler.frontends.nengo.placement import Placement
+from ..compiler.frontends.nengo.presented import Presentation, presentation
+from ..sim.held import Held, together
 
 
 def at_once(placement: Placement, op: Operator) -> bool:
@@ -20,7 +21,7 @@ def at_once(placement: Placement, op: Operator) -> bool:
     That is, where each element is computed for itself, so that the result is exactly that of
     single steps.
     """
-    if _is_presentation(op):
+    if presentation(op) is not None:
         return True
     linear = placement.maps.get(op)
     if linear is None or isinstance(op, DotInc):
@@ -28,13 +29,21 @@ def at_once(placement: Placement, op: Operator) -> bool:
     return len(np.unique(linear.rows)) == len(linear.rows)
 
 
-def _is_presentation(op: Operator) -> bool:
-    return (
-        isinstance(op, SimProcess)
-        and type(op.process) is PresentInput
-        and op.mode == "set"
-        and op.input is None
-    )
+def by_themselves(placement: Placement, operators: Iterable[Operator]) -> set[Operator]:
+    """Those of some operators that can be run for a block at once, before all of the others.
+
+    They neither read nor write what the others write.
+    """
+    operators = list(operators)
+    found = {op for op in operators if at_once(placement, op)}
+    while True:
+        others = {
+            s.base for op in operators if op not in found for s in op.sets + op.incs + op.updates
+        }
+        tied = {op for op in found if others & {s.base for s in op.reads + op.sets + op.incs}}
+        if not tied:
+            return found
+        found -= tied
 
 
 class Block:
@@ -50,8 +59,10 @@ class Block:
 
     Attributes
     ----------
-    values : dict of base signal -> (steps, size) float64 ndarray
-        After each step.
+    values : dict of base signal -> Held
+        After each step, (size,) float64.
+    before : dict of base signal -> (size,) ndarray
+        Values in front of the block, where these are no longer in `signals`.
     """
 
     def __init__(self, placement: Placement, signals: Any, first: int, steps: int) -> None:
@@ -59,58 +70,80 @@ class Block:
         self.signals = signals
         self.first = first
         self.steps = steps
-        self.values: dict[Any, np.ndarray] = {}
+        self.values: dict[Any, Held] = {}
         self.before: dict[Any, np.ndarray] = {}
+        self._own: set[Any] = set()
 
-    def target(self, base: Any) -> np.ndarray:
-        """What operators write into: at first the constants that are set in each step."""
-        if base not in self.values:
-            constant = constant_part(self.placement.constant_ops(base), base.size)
-            self.values[base] = np.repeat(constant[None], self.steps, axis=0)
-        return self.values[base]
-
-    def source(self, base: Any) -> np.ndarray:
+    def source(self, base: Any) -> Held:
         """What operators read: for the output of a synapse, the value of the step before."""
         if base not in self.values:
-            held = self.signals[base].reshape(-1)
-            return np.broadcast_to(held, (self.steps, base.size))
+            return Held.constant(self.steps, self.signals[base].reshape(-1).copy())
         if not self.placement.updaters[base]:
             return self.values[base]
         before = self.before.get(base)
         if before is None:
             before = self.signals[base].reshape(-1)
-        return np.concatenate([before[None], self.values[base][:-1]])
+        return self.values[base].delayed(before)
+
+    def after(self, base: Any) -> Held:
+        """The values after each step; at first the constants that are set in each."""
+        if base in self.values:
+            return self.values[base]
+        constant = constant_part(self.placement.constant_ops(base), base.size)
+        return Held.constant(self.steps, constant)
+
+    def put(self, base: Any, numbers: np.ndarray, values: Held, adds: bool) -> None:
+        """Set some elements of a base signal in each step, or add to them.
+
+        Parameters
+        ----------
+        base : Signal
+        numbers : (n,) int64 ndarray
+            Elements, each named once.
+        values : Held
+            (n,) in each step.
+        adds : bool
+        """
+        if not adds and np.array_equal(numbers, np.arange(base.size)):
+            self.values[base] = values
+            self._own.discard(base)
+            return
+        target = self.after(base)
+        first = together(target.first, values.first)
+        rows = target.on(first)
+        if base not in self._own and rows is target.rows:
+            rows = rows.copy()
+        if adds:
+            rows[:, numbers] += values.on(first)
+        else:
+            rows[:, numbers] = values.on(first)
+        self.values[base] = Held(self.steps, rows, first)
+        self._own.add(base)
 
     def run(self, op: Operator) -> None:
         """Run an operator that can be run `at_once`."""
-        if _is_presentation(op):
-            self._present(op)
+        held = presentation(op)
+        if held is not None:
+            self._present(op, held)
             return
         linear = self.placement.maps.get(op)
         if linear is None:
-            return  # constant: part of `target`
-        added = self.source(linear.source)[:, linear.cols] * linear.data
-        if op.sets:
-            self.target(linear.target)[:, linear.rows] = added
-        else:
-            self.target(linear.target)[:, linear.rows] += added
+            return  # constant: what `put` begins with
+        added = self.source(linear.source).map(lambda rows: rows[:, linear.cols] * linear.data)
+        self.put(linear.target, linear.rows, added, adds=not op.sets)
 
-    def _present(self, op: SimProcess) -> None:
-        """The arithmetic of Nengo's ``PresentInput``, on all steps."""
-        process, dt = op.process, self.placement.model.dt
-        inputs = process.inputs.reshape(len(process.inputs), -1)
-        time = np.arange(self.first, self.first + self.steps) * dt
-        shown = ((time - dt) / float(process.presentation_time) + 1e-7).astype(np.int64)
-        base, numbers = op.output.base, elements(op.output).ravel()
-        if np.array_equal(numbers, np.arange(base.size)):  # all there is: nothing to copy into
-            self.values[base] = np.take(inputs, shown % len(inputs), axis=0)
-        else:
-            self.target(base)[:, numbers] = inputs[shown % len(inputs)]
+    def _present(self, op: Any, held: Presentation) -> None:
+        rows, first = held(self.first, self.steps, self.placement.model.dt)
+        output = op.output
+        numbers = elements(output).ravel()
+        shown = Held(self.steps, np.asarray(rows, dtype=float).reshape(len(first), -1), first)
+        self.put(output.base, numbers, shown, adds=False)
 
-    def leave(self) -> None:
-        """Put the last step's values into the signals."""
-        for base, block in self.values.items():
-            self.signals[base].reshape(-1)[:] = block[-1]
+    def leave(self, steps: int | None = None) -> None:
+        """Put the values after so many steps, all if None, into the signals."""
+        step = (self.steps if steps is None else steps) - 1
+        for base, held in self.values.items():
+            self.signals[base].reshape(-1)[:] = held.at(np.array([step]))[0]
 
 
 @dataclass
@@ -120,32 +153,32 @@ class Front:
     Attributes
     ----------
     steps : int
-    inputs : dict of input name -> (steps, size) float64 ndarray
-    bridge : dict of base signal -> (steps, size) ndarray
+    inputs : dict of input name -> Held
+        (size,) float64 in each step.
+    bridge : dict of base signal -> Held
         What the part behind the chip reads.
     error : Exception or None
         What the step after these raised.
     """
 
     steps: int
-    inputs: dict[str, np.ndarray]
-    bridge: dict[Any, np.ndarray]
+    inputs: dict[str, Held]
+    bridge: dict[Any, Held]
     error: Exception | None = None
+
+    def _part(self, begin: int, end: int, error: Exception | None) -> Front:
+        return Front(
+            end - begin,
+            {name: held.part(begin, end) for name, held in self.inputs.items()},
+            {base: held.part(begin, end) for base, held in self.bridge.items()},
+            error,
+        )
 
     def cut(self, steps: int) -> tuple[Front, Front | None]:
         """The first steps, and the rest."""
         if steps >= self.steps:
             return self, None
-
-        def part(rows: slice, steps: int, error: Exception | None) -> Front:
-            inputs = {name: values[rows] for name, values in self.inputs.items()}
-            bridge = {base: values[rows] for base, values in self.bridge.items()}
-            return Front(steps, inputs, bridge, error)
-
-        return (
-            part(slice(steps), steps, None),
-            part(slice(steps, None), self.steps - steps, self.error),
-        )
+        return self._part(0, steps, None), self._part(steps, self.steps, self.error)
 
     def joined(self, later: Front | None) -> Front:
         """These steps and those after them."""
@@ -153,7 +186,7 @@ class Front:
             return self
         return Front(
             self.steps + later.steps,
-            {n: np.concatenate([v, later.inputs[n]]) for n, v in self.inputs.items()},
-            {b: np.concatenate([v, later.bridge[b]]) for b, v in self.bridge.items()},
+            {n: held.joined(later.inputs[n]) for n, held in self.inputs.items()},
+            {b: held.joined(later.bridge[b]) for b, held in self.bridge.items()},
             later.error,
         )

@@ -6,6 +6,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,7 @@ from ..compiler.projections import (
     with_learned,
 )
 from ..sim.engine import Engine
+from ..sim.held import Held, together
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +62,9 @@ class Chip(Protocol):
         """Read an observation, (size,) float64."""
 
     def run(
-        self, steps: int, inputs: Mapping[str, np.ndarray], record: Iterable[str]
+        self, steps: int, inputs: Mapping[str, Held], record: Iterable[str]
     ) -> dict[str, np.ndarray]:
-        """Run whole steps with recorded inputs, (steps, size) each; returns the same of outputs."""
+        """Run whole steps with recorded inputs; returns (steps, size) of each output."""
 
     def reset(self) -> None:
         """Go back to the initial state."""
@@ -122,6 +124,13 @@ class ProgramChip:
         self._unit = {n: p.unit for n, p in program.outputs.items()}
         self.engine.learning(self._learns)
         self._late = any(p.phase > 0 for p in program.inputs.values())
+        self._may_need_room = bool(program.projections) and (
+            any(self._is_free(p.rule) for p in program.projections.values())
+            or any(
+                isinstance(n, Population) and isinstance(n.kernel, CAPTURES)
+                for n in self.graph.nodes()
+            )
+        )
         self._written: dict[str, np.ndarray] = {}
         self._values: dict[str, np.ndarray] = {}
 
@@ -169,7 +178,7 @@ class ProgramChip:
             self._step_start = self._memories()
         self.engine.step(phase)
         self._next_phase = (phase + 1) % self.phases
-        if self._next_phase == 0 and self.program.projections:
+        if self._next_phase == 0 and self._may_need_room:
             self._give_learning_room(None)
 
     def read(self, name: str) -> np.ndarray:
@@ -177,51 +186,58 @@ class ProgramChip:
         return self.engine.read(name) * self._unit[name]
 
     def run(
-        self, steps: int, inputs: Mapping[str, np.ndarray], record: Iterable[str]
+        self, steps: int, inputs: Mapping[str, Held], record: Iterable[str]
     ) -> dict[str, np.ndarray]:
         """Run whole steps; inputs that seldom change are written only when they do."""
-        largest = {name: self._check(name, values) for name, values in inputs.items()}
+        largest = {name: self._check(name, held.rows) for name, held in inputs.items()}
         needed = {name: value for name, value in largest.items() if value > self._limit[name]}
         if needed:
             self._widen(needed)
         record = list(record)
         while True:
-            start = self._memories() if self.program.projections else None
+            start = self._memories() if self._may_need_room else None
             units = self._unit
             found = self._run_block(steps, inputs, record)
-            self._values.update({name: values[-1] for name, values in inputs.items()})
+            self._values.update({name: held.rows[-1] for name, held in inputs.items()})
             if start is None or not self._give_learning_room(start):
                 return {name: values * units[name] for name, values in found.items()}
 
     def _run_block(
-        self, steps: int, inputs: Mapping[str, np.ndarray], record: list[str]
+        self, steps: int, inputs: Mapping[str, Held], record: list[str]
     ) -> dict[str, np.ndarray]:
-        changes = _changes(inputs, steps)
-        if len(changes) * FEWEST_STEPS_HELD <= steps:
-            return self._run_held(steps, changes, inputs, record)
-        integers = {name: self._integers(name, values) for name, values in inputs.items()}
-        found = self.engine.run(steps, integers, record)
-        self._written.update({name: values[-1] for name, values in integers.items()})
+        seldom, begins = _seldom_changing(inputs, steps)
+        often = {
+            name: self._integers(name, held.dense)
+            for name, held in inputs.items()
+            if name not in seldom
+        }
+        if len(begins) == 1:
+            found = self._run_held(0, steps, seldom, often, record)
+        else:
+            found = {
+                name: np.empty((steps, self.program.outputs[name].size), np.int64)
+                for name in record
+            }
+            for first, end in pairwise([*begins.tolist(), steps]):
+                part = self._run_held(first, end, seldom, often, record)
+                for name, block in part.items():
+                    found[name][first:end] = block
+        self._written.update({name: values[-1] for name, values in often.items()})
         return found
 
     def _run_held(
-        self, steps: int, changes: np.ndarray, inputs: Mapping[str, np.ndarray], record: list[str]
+        self,
+        first: int,
+        end: int,
+        seldom: Mapping[str, Held],
+        often: Mapping[str, np.ndarray],
+        record: list[str],
     ) -> dict[str, np.ndarray]:
-        """Run steps whose inputs stay as they are from one of the steps `changes` to the next."""
-        if len(changes) == 1:
-            for name, values in inputs.items():
-                self.write(name, values[0])
-            return self.engine.run(steps, {}, record)
-        found = {
-            name: np.empty((steps, self.program.outputs[name].size), np.int64) for name in record
-        }
-        for first, end in zip(changes, [*changes[1:], steps], strict=True):
-            for name, values in inputs.items():
-                self.write(name, values[first])
-            part = self.engine.run(int(end - first), {}, record)
-            for name, block in part.items():
-                found[name][first:end] = block
-        return found
+        """Run some steps of a block, in which the inputs `seldom` do not change."""
+        for name, held in seldom.items():
+            self.write(name, held.at(np.array([first]))[0])
+        inputs = {name: values[first:end] for name, values in often.items()}
+        return self.engine.run(end - first, inputs, record)
 
     def reset(self) -> None:
         """Go back to the Program's initial memories."""
@@ -426,13 +442,16 @@ class ProgramChip:
             self.engine.load_memory(name, content)
 
 
-def _changes(inputs: Mapping[str, np.ndarray], steps: int) -> np.ndarray:
-    """Numbers of the steps in which an input differs from that of the step before; 0 is one."""
-    changed = np.zeros(steps, dtype=bool)
-    changed[0] = True
-    for values in inputs.values():
-        changed[1:] |= (values[1:] != values[:-1]).any(axis=1)
-    return np.flatnonzero(changed)
+def _seldom_changing(inputs: Mapping[str, Held], steps: int) -> tuple[dict[str, Held], np.ndarray]:
+    """The inputs that are worth being written when they change, and the steps at which they do."""
+    found: dict[str, Held] = {}
+    begins = np.zeros(1, np.int64)
+    for name, held in sorted(inputs.items(), key=lambda item: len(item[1].first)):
+        both = together(begins, held.first)
+        if len(both) > 1 and len(both) * FEWEST_STEPS_HELD > steps:
+            break
+        found[name], begins = held, both
+    return found, begins
 
 
 def _rescaled(integers: np.ndarray, ratio: float, lo: int, hi: int) -> np.ndarray:

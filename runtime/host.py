@@ -8,7 +8,10 @@ in one call, and the host's part behind it follows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -16,7 +19,8 @@ import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 
 from ..compiler.frontends.nengo import Action, Conversion, Receive, Run, Send
-from .blocks import Block, Front, at_once
+from ..sim.held import Held
+from .blocks import Block, Front, at_once, by_themselves
 from .chip import Chip
 
 Step = Callable[[], None]
@@ -26,6 +30,15 @@ BLOCK = 1000
 
 BLOCK_ELEMENTS = 1 << 24
 """Largest number of elements that a block's records may have together."""
+
+
+SECONDS_BETWEEN_REPORTS = 0.05
+"""So often the progress of single steps is told."""
+
+
+def as_in_nengo() -> AbstractContextManager[Any]:
+    """What Nengo's operators run under: invalid operations raise, divisions by zero do not."""
+    return np.errstate(invalid="raise", divide="ignore")
 
 
 def is_function(op: Operator) -> bool:
@@ -52,7 +65,7 @@ class Host:
         Called after each step of the lockstep way, to store the probes' samples.
     record_block : callable
         ``record_block(first, found)`` stores the samples of a block of steps, numbered from
-        `first` on; `found` maps base signals to their values, (steps, size) float64.
+        `first` on; `found` maps base signals to their values, each a `Held` of float64.
     next_look : callable
         ``next_look(step)``: in how many steps from number `step` on a probe samples what the chip
         learns; 0 if in this one.
@@ -65,7 +78,7 @@ class Host:
         signals: Any,
         steps: dict[Operator, Step],
         record: Step,
-        record_block: Callable[[int, dict[Any, np.ndarray]], None],
+        record_block: Callable[[int, dict[Any, Held]], None],
         next_look: Callable[[int], int] = lambda step: BLOCK,
     ) -> None:
         self.conversion = conversion
@@ -150,18 +163,22 @@ class Host:
 
     def step(self) -> None:
         """One step."""
-        if self._ready is not None:
-            self._run_block(1)
-            return
-        if self._looks:
-            self._look(self._step_number() + 1)
-        old = np.seterr(invalid="raise", divide="ignore")
-        try:
-            for function in self._lockstep:
-                function()
-        finally:
-            np.seterr(**old)
-        self._record()
+        self.run(1, lambda done: None)
+
+    def _run_lockstep(self, steps: int, progress: Callable[[int], None]) -> None:
+        functions, record, looks = self._lockstep, self._record, bool(self._looks)
+        told, began = 0, time.perf_counter()
+        with as_in_nengo():
+            for done in range(1, steps + 1):
+                if looks:
+                    self._look(self._step_number() + 1)
+                for function in functions:
+                    function()
+                record()
+                if time.perf_counter() - began > SECONDS_BETWEEN_REPORTS:
+                    progress(done - told)
+                    told, began = done, time.perf_counter()
+        progress(steps - told)
 
     # -- learning ----------------------------------------------------------------------------
 
@@ -231,7 +248,7 @@ class Host:
             if isinstance(a, Receive) or (isinstance(a, Run) and a.operator in behind)
         ]
         self._behind_at_once = all(at_once(placement, op) for op in behind)
-        self._front_at_once = all(at_once(placement, op) for op in front)
+        self._front_at_once = by_themselves(placement, self._front)
         wanted = {s.base for op in behind for s in op.reads} | placement.probed
         self._bridge = [base for base in dict.fromkeys(written_in_front) if base in wanted]
         self._updated = {s.base for op in front for s in op.updates}
@@ -242,9 +259,7 @@ class Host:
     def run(self, steps: int, progress: Callable[[int], None]) -> None:
         """Run steps; `progress` is called with the number of steps done since its last call."""
         if not self.can_run_ahead or (steps < 2 and self._ready is None):
-            for _ in range(steps):
-                self.step()
-                progress(1)
+            self._run_lockstep(steps, progress)
             return
         while steps:
             done = self._run_block(min(steps, self._block))
@@ -278,22 +293,7 @@ class Host:
                 found = self.chip.run(front.steps, front.inputs, record)
                 self._finish_block(first, front, found, start)
             else:
-                snapshot = self.chip.snapshot()
-                found = self.chip.run(front.steps, front.inputs, record)
-                done = 0
-                try:
-                    for _ in self._run_behind(first, front, found, start):
-                        self._record()
-                        done += 1
-                except BaseException:
-                    # The step that failed is over for the part in front; the chip never began it.
-                    _, rest = front.cut(done + 1)
-                    self._ready = rest.joined(self._ready) if rest is not None else self._ready
-                    self.chip.restore(snapshot)
-                    if done:
-                        passed, _ = front.cut(done)
-                        self.chip.run(done, passed.inputs, ())
-                    raise
+                self._run_behind(first, front, record, start)
         if front.error is not None:
             self._set_clock(first + front.steps)
             raise front.error
@@ -303,52 +303,90 @@ class Host:
         """Run the part in front of the chip; record what the chip and the part behind it need."""
         for op in self._static:
             self.steps[op]()
-        front = (self._front_block if self._front_at_once else self._front_steps)(first, steps)
-        for action in self.plan.sends:
-            if action.offset is not None:
-                front.inputs[action.name] = front.inputs[action.name] - action.offset
-        return front
-
-    def _front_block(self, first: int, steps: int) -> Front:
         block = Block(self.conversion.placement, self.signals, first, steps)
         for op in self._front:
-            block.run(op)
-        inputs = {a.name: _columns(block.source(a.signal), a.elements) for a in self.plan.sends}
-        block.leave()
-        return Front(steps, inputs, {base: block.values[base] for base in self._bridge})
+            if op in self._front_at_once:
+                block.run(op)
+        front = self._front_steps(first, steps, block)
+        for action in self.plan.sends:
+            if action.offset is not None:
+                held = front.inputs[action.name]
+                front.inputs[action.name] = Held(held.steps, held.rows - action.offset, held.first)
+        return front
 
-    def _front_steps(self, first: int, steps: int) -> Front:
-        inputs = {a.name: np.empty((steps, len(a.elements))) for a in self.plan.sends}
-        bridge = {base: np.empty((steps, base.size)) for base in self._bridge}
-        sends = [(inputs[a.name], self._flat[a.signal], a) for a in self.plan.sends]
+    def _front_steps(self, first: int, steps: int, block: Block) -> Front:
+        """Run what `block` did not, step by step, and take what is needed of both."""
+        rest = [op for op in self._front if op not in self._front_at_once]
+        written = {s.base for op in rest for s in op.sets + op.incs + op.updates}
+        sends = [a for a in self.plan.sends if a.signal in written]
+        inputs = {a.name: np.empty((steps, len(a.elements))) for a in sends}
+        bridge = {b: np.empty((steps, b.size)) for b in self._bridge if b in written}
+        done, error = steps, None
+        if rest:
+            done, error = self._run_rest(first, steps, rest, block, inputs, bridge)
+        found = Front(done, {}, {}, error)
+        for action in self.plan.sends:
+            if action.name in inputs:
+                held = Held.found(inputs[action.name][:done])
+            else:
+                held = block.source(action.signal).columns(action.elements).part(0, done)
+            found.inputs[action.name] = held
+        for base in self._bridge:
+            held = Held.each(bridge[base][:done]) if base in bridge else block.after(base)
+            found.bridge[base] = held.part(0, done)
+        block.leave(min(done + 1, steps))
+        return found
+
+    def _run_rest(
+        self,
+        first: int,
+        steps: int,
+        rest: list[Operator],
+        block: Block,
+        inputs: dict[str, np.ndarray],
+        bridge: dict[Any, np.ndarray],
+    ) -> tuple[int, Exception | None]:
+        """Run some operators in front of the chip step by step, and fill `inputs` and `bridge`.
+
+        Returns the number of steps done, and what the next one raised.
+        """
+        sends = [
+            (inputs[a.name], self._flat[a.signal], a) for a in self.plan.sends if a.name in inputs
+        ]
         early = [s for s in sends if s[2].signal in self._updated]
         late = [s for s in sends if s[2].signal not in self._updated]
         kept = [(values, self.signals[base].reshape(-1)) for base, values in bridge.items()]
-        functions = [self.steps[op] for op in [*self._clock, *self._front]]
+        read = {s.base for op in rest for s in op.reads}
+        shown = self._due({base: v for base, v in block.values.items() if base in read})
+        functions = [self.steps[op] for op in [*self._clock, *rest]]
         self._turn_clock_back(first)
-        done, error = 0, None
-        old = np.seterr(invalid="raise", divide="ignore")
+        done = 0
         try:
-            for i in range(steps):
-                for values, flat, a in early:
-                    values[i] = flat[a.elements]
-                for function in functions:
-                    function()
-                for values, flat, a in late:
-                    values[i] = flat[a.elements]
-                for values, flat in kept:
-                    values[i] = flat
-                done = i + 1
+            with as_in_nengo():
+                for i in range(steps):
+                    for flat, row in shown.get(i, ()):
+                        flat[:] = row
+                    for values, flat, a in early:
+                        values[i] = flat[a.elements]
+                    for function in functions:
+                        function()
+                    for values, flat, a in late:
+                        values[i] = flat[a.elements]
+                    for values, flat in kept:
+                        values[i] = flat
+                    done = i + 1
         except Exception as e:
-            error = e
-        finally:
-            np.seterr(**old)
-        return Front(
-            done,
-            {name: values[:done] for name, values in inputs.items()},
-            {base: values[:done] for base, values in bridge.items()},
-            error,
-        )
+            return done, e
+        return done, None
+
+    def _due(self, values: dict[Any, Held]) -> dict[int, list[tuple[np.ndarray, np.ndarray]]]:
+        """By number of the step in a block: what has to be put where, for signals to be as held."""
+        due: dict[int, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+        for base, held in values.items():
+            flat = self.signals[base].reshape(-1)
+            for step, row in zip(held.first.tolist(), held.rows, strict=True):
+                due[step].append((flat, row))
+        return due
 
     def _finish_block(
         self,
@@ -363,11 +401,8 @@ class Host:
         block.before.update(start)
 
         def receive(action: Receive) -> None:
-            total = _total(found, action)
-            if action.adds:
-                block.target(action.signal)[:, action.elements] += total
-            else:
-                block.target(action.signal)[:, action.elements] = total
+            total = Held.each(_total(found, action))
+            block.put(action.signal, action.elements, total, action.adds)
 
         early = [a for a in self._behind if isinstance(a, Receive) and self._is_updated(a)]
         for received in early:
@@ -386,14 +421,34 @@ class Host:
         return bool(self.conversion.placement.updaters[action.signal])
 
     def _run_behind(
+        self, first: int, front: Front, record: Iterable[str], start: dict[Any, np.ndarray]
+    ) -> None:
+        """Run the chip, and then the part behind it step by step."""
+        assert self.chip is not None
+        snapshot = self.chip.snapshot()
+        found = self.chip.run(front.steps, front.inputs, record)
+        done = [0]
+        try:
+            self._behind_steps(first, front, found, start, done)
+        except BaseException:
+            # The step that failed is over for the part in front; the chip never began it.
+            _, rest = front.cut(done[0] + 1)
+            self._ready = rest.joined(self._ready) if rest is not None else self._ready
+            self.chip.restore(snapshot)
+            if done[0]:
+                passed, _ = front.cut(done[0])
+                self.chip.run(done[0], passed.inputs, ())
+            raise
+
+    def _behind_steps(
         self,
         first: int,
         front: Front,
         found: dict[str, np.ndarray],
         start: dict[Any, np.ndarray],
-    ) -> Iterator[None]:
-        """Run the part behind the chip step by step, with what was recorded; yield after each."""
-        index = [0]
+        done: list[int],
+    ) -> None:
+        """The part behind the chip, with what was recorded; counts the steps in ``done[0]``."""
 
         def receiver(action: Receive) -> Step:
             flat, elements = self._flat[action.signal], action.elements
@@ -401,43 +456,38 @@ class Host:
 
             def receive() -> None:
                 if action.adds:
-                    flat[elements] += total[index[0]]
+                    flat[elements] += total[done[0]]
                 else:
-                    flat[elements] = total[index[0]]
+                    flat[elements] = total[done[0]]
 
             return receive
 
         functions = [
             receiver(a) if isinstance(a, Receive) else self.steps[a.operator] for a in self._behind
         ]
-        held = [(base, self.signals[base].reshape(-1)) for base in front.bridge]
-        updated = [(flat, front.bridge[b]) for b, flat in held if b in self._updated]
-        plain = [(flat, front.bridge[b]) for b, flat in held if b not in self._updated]
-        for base, flat in held:
+        # What the chip adds to has to be put back in each step.
+        added_to = {a.signal for a in self.plan.receives}
+        bridge = {
+            base: Held.each(held.dense) if base in added_to else held
+            for base, held in front.bridge.items()
+        }
+        plain = self._due({b: held for b, held in bridge.items() if b not in self._updated})
+        updated = self._due({b: held for b, held in bridge.items() if b in self._updated})
+        for base in bridge:
             if base in self._updated:
-                flat[:] = start[base]
+                self.signals[base].reshape(-1)[:] = start[base]
         self._turn_clock_back(first)
         functions = [self.steps[op] for op in self._clock] + functions
-        for i in range(front.steps):
-            index[0] = i
-            for flat, values in plain:
-                flat[:] = values[i]
-            old = np.seterr(invalid="raise", divide="ignore")
-            try:
+        with as_in_nengo():
+            for i in range(front.steps):
+                for flat, row in plain.get(i, ()):
+                    flat[:] = row
                 for function in functions:
                     function()
-            finally:
-                np.seterr(**old)
-            for flat, values in updated:
-                flat[:] = values[i]
-            yield
-
-
-def _columns(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Some columns; the array itself, where these are all of its own, in order."""
-    if values.flags.owndata and np.array_equal(numbers, np.arange(values.shape[1])):
-        return values
-    return values[:, numbers]
+                for flat, row in updated.get(i, ()):
+                    flat[:] = row
+                self._record()
+                done[0] += 1
 
 
 def _total(found: dict[str, np.ndarray], action: Receive) -> np.ndarray:

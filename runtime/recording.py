@@ -10,6 +10,7 @@ import numpy as np
 
 from ..compiler.frontends.nengo import Conversion
 from ..compiler.graph import Graph
+from ..sim.held import Held
 from .chip import Chip
 from .simulator import Simulator
 
@@ -35,12 +36,12 @@ class RecordingChip:
         self._sent[name].append(np.array(values, dtype=float)[None])
 
     def run(
-        self, steps: int, inputs: Mapping[str, np.ndarray], record: Iterable[str]
+        self, steps: int, inputs: Mapping[str, Held], record: Iterable[str]
     ) -> dict[str, np.ndarray]:
         """Run whole steps, and keep the inputs."""
         found = self.chip.run(steps, inputs, record)
-        for name, values in inputs.items():
-            self._sent[name].append(np.array(values, dtype=float))
+        for name, held in inputs.items():
+            self._sent[name].append(np.array(held.dense, dtype=float))
         return found
 
     def sent(self) -> dict[str, np.ndarray]:

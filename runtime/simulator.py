@@ -26,6 +26,7 @@ from ..compiler.frontends.nengo.linear import elements
 from ..compiler.graph import Graph
 from ..compiler.machine import Machine
 from ..compiler.program import Program
+from ..sim.held import Held
 from .chip import Chip, ProgramChip
 from .engines import create_engine
 from .host import Host
@@ -36,13 +37,13 @@ from .workshare import WorkShare, share_work
 HOST_RULES = {*RULES, SimRLS}
 """Operators whose steps learn."""
 
-
 BATCH_OPTIONS = ("batch", "seeds", "vary", "data", "threads")
 """Arguments that ask for several copies."""
 
 
 FEWEST_SEARCHED = 8
 """Steps that are looked at together at first, in search of one in which something is sampled."""
+
 
 class SaturationWarning(UserWarning):
     """A signal on the chip was limited by its fixed-point format."""
@@ -74,10 +75,10 @@ class Simulator(nengo.Simulator):
     ranges : mapping of Nengo object -> float, optional
         Largest absolute values of nodes that the host gives to the chip. Without it a range is
         assumed, and the network is compiled again (states are kept) if a value leaves it.
-    **engine_options
     batch, seeds, vary, data, threads : optional
         Any of these, or a list of networks, gives a `BatchSimulator` instead: many copies, run side
         by side, that differ in what is said here. See `spikeloom.runtime.batch.simulator`.
+    **engine_options
         Passed on to the engine.
 
     Attributes
@@ -90,7 +91,6 @@ class Simulator(nengo.Simulator):
         The host's signals. Those of which only the chip knows keep their initial values.
     """
 
-    def __init__(
     def __new__(cls, network: Any = None, *args: Any, **options: Any) -> Any:
         """A Simulator, or a `BatchSimulator` where several copies are asked for."""
         asked = any(options.get(name) is not None for name in BATCH_OPTIONS)
@@ -100,6 +100,7 @@ class Simulator(nengo.Simulator):
             return simulate_batch(network, *args, **options)
         return super().__new__(cls)
 
+    def __init__(
         self,
         network: nengo.Network | None,
         dt: float = 0.001,
@@ -112,9 +113,9 @@ class Simulator(nengo.Simulator):
         ranges: Mapping[Any, float] | None = None,
         **engine_options: Any,
     ) -> None:
-        self.closed = True  # if the constructor raises
         for name in BATCH_OPTIONS:  # None, or this would be a batch
             engine_options.pop(name, None)
+        self.closed = True  # if the constructor raises
         self.progress_bar = progress_bar
         self.optimize = optimize
         self._learning = True
@@ -153,10 +154,10 @@ class Simulator(nengo.Simulator):
         self.closed = False
         self.reset(seed=seed)
 
-    def _make_chip(self) -> Chip:
     def _convert(self, model: Model) -> Conversion:
         return convert(model)
 
+    def _make_chip(self) -> Chip:
         options = dict(self._options)
         engine, machine = options.pop("engine"), options.pop("machine")
         graph = with_ranges(self._conversion, options.pop("ranges"))
@@ -231,12 +232,12 @@ class Simulator(nengo.Simulator):
         """How often signals worth a warning were limited, where that was not yet reported."""
         counts = self.chip.saturations() if self.chip is not None else {}
         new = {n: c for n, c in counts.items() if c > self._warned.get(n, 0) and self._matters(n)}
-        if new:
         self._warned.update(counts)
         return new
 
     def _warn_of_saturation(self) -> None:
         new = self._new_saturations()
+        if new:
             worst = max(new, key=lambda name: new[name])
             others = f" and {len(new) - 1} more" if len(new) > 1 else ""
             warnings.warn(
@@ -373,9 +374,14 @@ class Simulator(nengo.Simulator):
         first, due = self._searched
         if not first <= step <= due:
             probes = [p for p in self.model.probes if self.model.sig[p]["in"].base in learned]
-            due = step
-            while not any(_sampled(p, due, self.dt) for p in probes):
-                due += 1
+            due, several = step, FEWEST_SEARCHED
+            while True:
+                steps = np.arange(due, due + several)
+                found = np.any([_sampled(p, steps, self.dt) for p in probes], axis=0)
+                if found.any():
+                    break
+                due, several = due + several, 2 * several
+            due += int(np.argmax(found))
             self._searched = step, due
         return due - step
 
@@ -398,20 +404,20 @@ class Simulator(nengo.Simulator):
             places.append((probe, signal, signal.shape, numbers))
         return places
 
-    def _probe_block(self, first: int, found: dict[Any, np.ndarray]) -> None:
+    def _probe_block(self, first: int, found: dict[Any, Held]) -> None:
         """Store the samples of steps from number `first` on; see `Host`."""
         self._probe_step_time()
-        steps = np.arange(first, self._n_steps + 1)
         for probe, signal, shape, numbers in self._probe_places:
-            taken: Any = slice(None)
+            count, taken = self._n_steps + 1 - first, None
             if probe.sample_every is not None:
-                taken = np.flatnonzero(steps % (probe.sample_every / self.dt) < 1)
+                taken = np.flatnonzero(_sampled(probe, first + np.arange(count), self.dt))
+                count = len(taken)
             if signal.base in found:
-                block = found[signal.base]
-                block = block[taken] if numbers is None else block[:, numbers][taken]
-                self._sim_data[probe].extend(block.reshape(len(block), *shape))
+                held = found[signal.base]
+                held = held if numbers is None else held.columns(numbers)
+                block = held.dense if taken is None else held.at(taken)
+                self._sim_data[probe].extend(block.reshape(count, *shape))
             else:
-                count = len(steps[taken])
                 value = self.signals[signal].copy()
                 same = [value] * count if signal.sparse else np.broadcast_to(value, (count, *shape))
                 self._sim_data[probe].extend(same)
@@ -447,9 +453,12 @@ class Simulator(nengo.Simulator):
             self.close()
 
 
-def _sampled(probe: nengo.Probe, step: int, dt: float) -> bool:
-    """Whether a probe takes a sample at the end of a step."""
-    return probe.sample_every is None or step % (probe.sample_every / dt) < 1
+def _sampled(probe: nengo.Probe, steps: np.ndarray, dt: float) -> np.ndarray:
+    """Whether a probe takes a sample at the end of each of some steps."""
+    if probe.sample_every is None:
+        return np.ones(len(steps), dtype=bool)
+    found: np.ndarray = steps % (probe.sample_every / dt) < 1
+    return found
 
 
 def _ensemble(post: Any) -> nengo.Ensemble:

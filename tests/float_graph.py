@@ -136,6 +136,7 @@ class FloatChip:
     def run(self, steps, inputs, record):
         record = list(record)
         found = {n: np.empty((steps, len(self.read_size(n)))) for n in record}
+        inputs = {name: held.dense for name, held in inputs.items()}
         for i in range(steps):
             for phase in range(self.phases):
                 for name, values in inputs.items():

@@ -408,7 +408,7 @@ class Placement:
         if not self._knowable(base, below):
             return False
         for op in self.varying(base):
-            if op in self.chip and op not in self.host:
+            if op in self.chip and op not in self.host and op not in self.learning_ops:
                 source = self._input(op)
                 if source is not None:
                     self._make_known(source.base, set())

@@ -1,7 +1,8 @@
 """Recorded data as the output of nodes: rows for steps, images for some steps each, spikes.
 
 All are processes of Nengo, so that a network with them runs in any Nengo simulator; for Spikeloom
-they are inputs that the host sends.
+they are inputs that the host sends. Their method ``held`` says at once what they show in many steps
+and where that changes; a process of the user's that has one is not called in each step either.
 """
 
 from __future__ import annotations
@@ -59,6 +60,20 @@ class Recording(Process):
 
         return step_recording
 
+    def held(self, first: int, steps: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (n, size) of `steps` steps from number `first` on, and the step each begins at."""
+        number = _numbers(first, steps, dt)
+        if self.repeat and len(self.values):
+            number %= len(self.values)
+        number[number >= len(self.values)] = -1
+        shown = number >= 0
+        changed = np.ones(steps, dtype=bool)
+        changed[1:] = shown[1:] != shown[:-1]
+        both = np.flatnonzero(shown[1:] & shown[:-1]) + 1
+        changed[both] = (self.values[number[both]] != self.values[number[both - 1]]).any(axis=1)
+        first_of_each = np.flatnonzero(changed)
+        return _rows(self.values, number[first_of_each]), first_of_each
+
 
 class Present(Process):
     """Images, each for a number of steps, over and over.
@@ -106,6 +121,13 @@ class Present(Process):
 
         return step_present
 
+    def held(self, first: int, steps: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (n, size) of `steps` steps from number `first` on, and the step each begins at."""
+        image, step = np.divmod(_numbers(first, steps, dt), self.steps + self.gap)
+        shown = np.where(step < self.steps, image % len(self.images), -1)
+        first_of_each = np.flatnonzero(np.diff(shown, prepend=-2))
+        return _rows(self.images, shown[first_of_each]), first_of_each
+
 
 class SpikeStream(Process):
     """Recorded spikes: an event at the time t appears in the step that holds t.
@@ -133,17 +155,15 @@ class SpikeStream(Process):
         events.check(size)
         self.events = np.stack([events.time, events.address, events.value], axis=1)
         self.size, self.value = size, value
+        self._sorted: tuple[float, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
         super().__init__(default_size_in=0, default_size_out=size, **kwargs)
 
     def make_step(
         self, shape_in: Any, shape_out: Any, dt: float, rng: Any, state: Any
     ) -> Callable[[float], np.ndarray]:
         """The function of time that Nengo calls in each step."""
-        events = Events(self.events[:, 0], self.events[:, 1].astype(int), self.events[:, 2])
-        steps = events.steps(dt)
-        order = np.argsort(steps, kind="stable")
-        steps, address = steps[order], events.address[order]
-        worth, size = events.value[order] * self.value, self.size
+        steps, address, worth = self._in_order(dt)
+        size = self.size
 
         def step_spikes(t: float) -> np.ndarray:
             first, last = np.searchsorted(steps, round(t / dt) - 1 + np.arange(2))
@@ -152,3 +172,41 @@ class SpikeStream(Process):
             return found
 
         return step_spikes
+
+    def held(self, first: int, steps: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (n, size) of `steps` steps from number `first` on, and the step each begins at."""
+        spikes, address, worth = self._in_order(dt)
+        number = _numbers(first, steps, dt)
+        begin, end = np.searchsorted(spikes, [number[0], number[-1] + 1])
+        step = spikes[begin:end] - number[0]
+        # Zeros follow each step with spikes, unless there are some in the next step, too.
+        first_of_each = np.unique(np.concatenate([[0], step, step + 1]))
+        first_of_each = first_of_each[first_of_each < steps]
+        rows = np.zeros((len(first_of_each), self.size))
+        place = np.searchsorted(first_of_each, step)
+        np.add.at(rows, (place, address[begin:end]), worth[begin:end])
+        return rows, first_of_each
+
+    def _in_order(self, dt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Steps of all spikes, increasing, with their addresses and what they are worth."""
+        if self._sorted is None or self._sorted[0] != dt:
+            events = Events(self.events[:, 0], self.events[:, 1].astype(int), self.events[:, 2])
+            steps = events.steps(dt)
+            order = np.argsort(steps, kind="stable")
+            spikes = steps[order], events.address[order], events.value[order] * self.value
+            self._sorted = dt, spikes
+        return self._sorted[1]
+
+
+def _numbers(first: int, steps: int, dt: float) -> np.ndarray:
+    """Numbers of steps, from 0 on, as the functions of time above compute them."""
+    return np.rint(np.arange(first, first + steps) * dt / dt).astype(np.int64) - 1
+
+
+def _rows(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Some rows of `values`, zeros for -1."""
+    if not len(values):
+        return np.zeros((len(numbers), *values.shape[1:]))
+    rows = np.take(values, numbers, axis=0, mode="wrap")
+    rows[numbers < 0] = 0
+    return rows
