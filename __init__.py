@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .compiler.storage import load_program, save_program
     from .runtime.batch.simulator import BatchSimulator
     from .runtime.simulator import Simulator
+    from .runtime.sweep.sweep import sweep
+    from .runtime.sweep.trials import Trials
 
 __version__ = "0.1.0"
 
@@ -68,6 +70,7 @@ _HOMES = {
     "SpikeloomError": "compiler.errors",
     "State": "compiler.kernels.kernel",
     "Synapse": "compiler.kernels.rule",
+    "Trials": "runtime.sweep.trials",
     "VDSP": "compiler.frontends.nengo.rules",
     "VariedMPES": "compiler.frontends.nengo.rules",
     "Weight": "compiler.kernels.rule",
@@ -95,6 +98,7 @@ _HOMES = {
     "scaled": "compiler.kernels.expression",
     "select": "compiler.kernels.expression",
     "sum_of": "compiler.kernels.reductions",
+    "sweep": "runtime.sweep.sweep",
     "table": "compiler.kernels.expression",
     "winner": "compiler.kernels.reductions",
 }
@@ -121,6 +125,7 @@ __all__ = [
     "SpikeloomError",
     "State",
     "Synapse",
+    "Trials",
     "VariedMPES",
     "Weight",
     "__version__",
@@ -148,6 +153,7 @@ __all__ = [
     "scaled",
     "select",
     "sum_of",
+    "sweep",
     "table",
     "winner",
 ]

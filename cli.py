@@ -16,6 +16,7 @@ COMMANDS = {
     "compile": "lower a Nengo network to a Program, with a report",
     "explain": "show every number of a network, and one neuron step by step",
     "accuracy": "count right answers in float and fixed point, by time, class and bits",
+    "sweep": "run a model with many settings and seeds, into one table",
     "run": "run a compiled Program without Nengo",
     "show": "print a Program in a form that a person can follow",
     "verify": "compare the hardware with the golden model, cycle by cycle",

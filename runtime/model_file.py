@@ -53,7 +53,7 @@ def load_network(reference: str, dt: float | None = None) -> tuple[Any, str]:
         raise ModelError(f"{path}: no such file; give the Python file that defines the network")
     if file.suffix != ".py":
         raise ModelError(f"{path}: not a Python file; give MODEL.py or MODEL.py:NAME")
-    variables = _run(file)
+    variables = run_file(file)
     from nengo import Network
 
     networks = {key: value for key, value in variables.items() if isinstance(value, Network)}
@@ -124,14 +124,21 @@ def blame(reference: str, error: Exception) -> ModelError | None:
 
     python = ".py" in reference
     file = Path(reference.rpartition(".py")[0] + ".py" if python else reference)
-    line = _line_in(file, error)
+    line = line_in(file, error)
     if not line and not isinstance(error, NengoException):
         return None
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     return ModelError(f"{file}{line}: the network cannot be run: {reason}")
 
 
-def _run(file: Path) -> dict[str, Any]:
+def run_file(file: Path) -> dict[str, Any]:
+    """Run a Python file and return its variables.
+
+    Raises
+    ------
+    ModelError
+        If running it fails.
+    """
     # As Python itself would run it, but not under the name __main__: what the file does only when
     # it is run as a script stays undone. Its folder comes first among those that it imports from.
     spec = importlib.util.spec_from_file_location("spikeloom_model", file.absolute())
@@ -143,7 +150,7 @@ def _run(file: Path) -> dict[str, Any]:
     try:
         spec.loader.exec_module(module)
     except Exception as e:
-        line = _line_in(file, e)
+        line = line_in(file, e)
         reason = " ".join(f"{type(e).__name__}: {e}".split())
         raise ModelError(f"{file}{line}: running it failed with {reason}") from e
     except SystemExit as e:
@@ -153,7 +160,8 @@ def _run(file: Path) -> dict[str, Any]:
     return vars(module)
 
 
-def _line_in(file: Path, error: Exception) -> str:
+def line_in(file: Path, error: BaseException) -> str:
+    """``":12"`` if line 12 of the file raised the error; empty if the file did not raise it."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f":{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

@@ -51,3 +51,46 @@ def progress(text: str) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status(text) as status:
         yield lambda detail: status.update(f"{text}: {detail}")
+
+
+@contextmanager
+def progress_bar(text: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """Show a bar with the time that is left, on the standard error if it is a terminal.
+
+    Parameters
+    ----------
+    text : str
+    total : int
+    done : int
+        How many are done before it begins; they do not count for the time that is left.
+
+    Yields
+    ------
+    callable
+        ``show(done, detail)`` says how many are done.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, detail: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=total, completed=done, detail="")
+        yield lambda done, detail: bar.update(task, completed=done, detail=detail)

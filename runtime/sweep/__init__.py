@@ -1,0 +1,1 @@
+"""Parameter sweeps: many runs of one model, on all cores or on a cluster, into one table."""
