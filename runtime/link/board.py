@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from ...compiler.clock import most_events, phase_cycles
 from ...compiler.encoding import memories
 from ...compiler.errors import LinkError, SpikeloomError
 from ...compiler.image import constant_memories, from_hardware, image, to_hardware
-from ...compiler.program import OutputPort, Program
+from ...compiler.instructions import Map
+from ...compiler.program import InputPort, OutputPort, Program
 from ...compiler.protocol import LINK_FIELDS
 from ...compiler.shape import Shape
 from ...sim.check import (
@@ -28,6 +30,7 @@ from ...sim.check import (
     check_values,
     output_port,
 )
+from ...sim.held import Held
 from ..hardware import simulated_shape
 from . import requests
 from .exchange import ATTEMPTS, Link, LinkCounts, Port
@@ -61,7 +64,7 @@ class BoardEngine:
 
     What changes the board is collected and sent, in order, with the next call that reads from it,
     or when it amounts to `LONGEST_RUN`: a step of a host that writes, steps and reads costs one
-    exchange.
+    exchange. The board holds its inputs: values that it has already are not sent again.
 
     Parameters
     ----------
@@ -112,6 +115,8 @@ class BoardEngine:
         self._pending: list[bytes] = []
         self._pending_bytes = self._pending_cycles = 0
         self._last_count: dict[str, int] = {}
+        self._held: dict[str, np.ndarray] = {}
+        self._holds = _ports_that_hold(program)
         try:
             self._start(shapes, port == SIMULATED)
         except BaseException:
@@ -195,7 +200,11 @@ class BoardEngine:
         pending, self._pending = self._pending, []
         allowance = self._pending_cycles / self._speed
         self._pending_bytes = self._pending_cycles = 0
-        return self.link.perform(pending, reads, allowance)
+        try:
+            return self.link.perform(pending, reads, allowance)
+        except BaseException:
+            self._held.clear()  # nobody knows how much of it was done
+            raise
 
     def _put(self, memory: str, first: int, values: np.ndarray) -> None:
         info = self.memories[memory]
@@ -216,6 +225,7 @@ class BoardEngine:
         for name, elements in self._learned.items():
             self._put(name, 0, self._image[name][:elements])
         self._put("value", 0, self._image["value"])
+        self._held.clear()
         for slot in range(self._slots):
             self._put(f"state{slot}", 0, self._image[f"state{slot}"])
 
@@ -236,8 +246,16 @@ class BoardEngine:
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Write input port `name`; raises `InputError`."""
-        port, vector = check_values(self.program, name, values)
-        self._put("value", port.base, vector)
+        self._give(*check_values(self.program, name, values))
+
+    def _give(self, port: InputPort, values: np.ndarray) -> None:
+        """Send values to an input, if it does not hold them already."""
+        held = self._held.get(port.name)
+        if held is not None and np.array_equal(held, values):
+            return
+        self._put("value", port.base, values)
+        if port.name in self._holds:
+            self._held[port.name] = values.copy()
 
     def step(self, phase: int | None = None) -> None:
         """Run one phase of a step, or all of them."""
@@ -288,31 +306,37 @@ class BoardEngine:
         self, steps: int, inputs: Mapping[str, np.ndarray], record: Sequence[str]
     ) -> dict[str, np.ndarray]:
         """Run `steps` whole steps; see `spikeloom.sim.engine.Engine.run`."""
-        given = [
-            (port, elements_to_bytes(values.reshape(-1), self.program.machine.value_bits))
-            for port, values in check_inputs(self.program, steps, inputs)
-        ]
+        due: dict[int, list[tuple[InputPort, np.ndarray]]] = defaultdict(list)
+        for port, values in check_inputs(self.program, steps, inputs):
+            held = Held.found(values) if port.name in self._holds else Held.each(values)
+            for step, row in zip(held.first.tolist(), held.rows, strict=True):
+                due[step].append((port, row))
         ports = {name: output_port(self.program, name) for name in record}
         outputs = {name: np.zeros((steps, port.size), np.int64) for name, port in ports.items()}
-        if not given and not ports and len(self._starts) == 1:
-            most = max(1, int(LONGEST_RUN * self._speed / self._cycles[0]))
-            for first in range(0, steps, most):
-                times = min(most, steps - first)
-                self._queue(requests.run(self._starts[0], times), times * self._cycles[0])
+        if not ports and len(self._starts) == 1:
+            self._run_unwatched(steps, due)
             return outputs
-        value = self.memories["value"]
         for step in range(steps):
             for number, start in enumerate(self._starts):
-                for port, raw in given:
+                for port, row in due.get(step, ()):
                     if port.phase == number:
-                        size = len(raw) // steps
-                        self._queue(
-                            requests.write(value, port.base, raw[step * size : (step + 1) * size])
-                        )
+                        self._give(port, row)
                 self._queue(requests.run(start), self._cycles[number])
             if ports:
                 self._record(ports, outputs, step)
         return outputs
+
+    def _run_unwatched(
+        self, steps: int, due: Mapping[int, list[tuple[InputPort, np.ndarray]]]
+    ) -> None:
+        """Run steps of a single phase, with what has to be given in front of some of them."""
+        most = max(1, int(LONGEST_RUN * self._speed / self._cycles[0]))
+        for begin, end in pairwise(sorted({0, steps, *due})):
+            for port, row in due.get(begin, ()):
+                self._give(port, row)
+            for first in range(begin, end, most):
+                times = min(most, end - first)
+                self._queue(requests.run(self._starts[0], times), times * self._cycles[0])
 
     def _record(
         self, ports: Mapping[str, OutputPort], outputs: Mapping[str, np.ndarray], step: int
@@ -362,6 +386,7 @@ class BoardEngine:
         checked = check_content(self.program, name, content)
         if name == "value":
             self._put("value", 0, checked)
+            self._held.clear()
         elif name == "state":
             for slot in range(self._slots):
                 self._put(f"state{slot}", 0, checked[slot])
@@ -420,6 +445,21 @@ class BoardEngine:
         self.link.close()
         if self._simulated is not None:
             self._simulated.close()
+
+
+def _ports_that_hold(program: Program) -> set[str]:
+    """The inputs whose place in the value memory nothing writes but the host."""
+    written = np.zeros(program.value.size, np.int64)
+    for port in program.inputs.values():
+        written[port.base : port.base + port.size] += 1
+    for i in program.instructions:
+        if isinstance(i, Map) and program.kernels[i.kernel].emits != "events":
+            written[i.target : i.target + i.length] += 1
+    return {
+        name
+        for name, port in program.inputs.items()
+        if (written[port.base : port.base + port.size] == 1).all()
+    }
 
 
 def known_shapes(program: Program) -> list[Shape]:

@@ -109,6 +109,69 @@ def test_many_steps_in_one_request(board):
     assert (board.link.counts - before).requests < 30
 
 
+def spent_on(board, action):
+    """Bytes sent, and requests, of what an action makes the board do."""
+    board.cycles()  # what is pending
+    before = board.link.counts.copy()
+    action()
+    board.cycles()
+    spent = board.link.counts - before
+    return spent.sent, spent.requests
+
+
+def test_held_inputs_are_sent_once(board):
+    program, golden = board.program, GoldenEngine(board.program)
+    rng = np.random.default_rng(3)
+    inputs = {n: rng.integers(-400, 400, (40, p.size)) for n, p in program.inputs.items()}
+    shown = {n: np.repeat(values[[0, 1]], 20, axis=0) for n, values in inputs.items()}
+    size = 2 * sum(
+        p.size * element_bytes(program.machine.value_bits) for p in program.inputs.values()
+    )
+    second = {n: np.repeat(values[[1]], 40, axis=0) for n, values in inputs.items()}
+    record = list(program.outputs)
+
+    def run(values, names):
+        expected = golden.run(40, values, names)
+        found = board.run(40, values, names)
+        for name in names:
+            np.testing.assert_array_equal(found[name], expected[name])
+
+    for names in (record, []):
+        board.reset()
+        golden.reset()
+        nothing, _ = spent_on(board, lambda names=names: run({}, names))
+        changing, _ = spent_on(board, lambda names=names: run(inputs, names))
+        held, requests = spent_on(board, lambda names=names: run(shown, names))
+        again, _ = spent_on(board, lambda names=names: run(second, names))
+        assert_same(board, golden)
+        # Two images instead of forty; and an image that the board holds already costs nothing.
+        assert changing - nothing > 19 * size > 0
+        assert size - 40 < held - nothing < 1.2 * size + 40
+        assert abs(again - nothing) < 40
+        if not names:
+            assert requests < 5
+
+
+def test_what_is_held_is_sent_again_when_it_may_be_lost(board):
+    program, golden = board.program, GoldenEngine(board.program)
+    values = {n: np.full(p.size, 77) for n, p in program.inputs.items()}
+    board.reset()
+    for lose in (
+        lambda e: e.reset(),
+        lambda e: e.load_memory("value", np.zeros_like(e.memory("value"))),
+        lambda e: [e.write(n, v - 1) for n, v in values.items()],
+    ):
+        for engine in (board, golden):
+            for name, given in values.items():
+                engine.write(name, given)
+            engine.step()
+            lose(engine)
+            for name, given in values.items():
+                engine.write(name, given)
+            engine.step()
+        assert_same(board, golden)
+
+
 def test_what_an_engine_refuses(board):
     name = next(iter(board.program.inputs))
     with pytest.raises(InputError, match=name):
