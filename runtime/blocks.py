@@ -104,13 +104,18 @@ class Block:
             (n,) in each step.
         adds : bool
         """
-        if not adds and np.array_equal(numbers, np.arange(base.size)):
+        everything = np.array_equal(numbers, np.arange(base.size))
+        if everything and not adds:
             self.values[base] = values
             self._own.discard(base)
             return
         target = self.after(base)
         first = together(target.first, values.first)
         rows = target.on(first)
+        if everything:
+            self.values[base] = Held(self.steps, rows + values.on(first), first)
+            self._own.add(base)
+            return
         if base not in self._own and rows is target.rows:
             rows = rows.copy()
         if adds:
@@ -129,7 +134,8 @@ class Block:
         linear = self.placement.maps.get(op)
         if linear is None:
             return  # constant: what `put` begins with
-        added = self.source(linear.source).map(lambda rows: rows[:, linear.cols] * linear.data)
+        source = self.source(linear.source).columns(linear.cols)
+        added = source.map(lambda rows: rows * linear.data)
         self.put(linear.target, linear.rows, added, adds=not op.sets)
 
     def _present(self, op: Any, held: Presentation) -> None:

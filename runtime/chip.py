@@ -165,8 +165,11 @@ class ProgramChip:
         largest = self._check(name, values)
         if largest > self._limit[name]:
             self._widen({name: largest})
-        integers = self._integers(name, values)
         self._values[name] = values
+        self._hold(name, self._integers(name, values))
+
+    def _hold(self, name: str, integers: np.ndarray) -> None:
+        """Write an input, if the engine does not hold the values already."""
         held = self._written.get(name)
         if held is None or not np.array_equal(held, integers):
             self.engine.write(name, integers)
@@ -211,33 +214,23 @@ class ProgramChip:
             for name, held in inputs.items()
             if name not in seldom
         }
-        if len(begins) == 1:
-            found = self._run_held(0, steps, seldom, often, record)
-        else:
-            found = {
-                name: np.empty((steps, self.program.outputs[name].size), np.int64)
-                for name in record
-            }
-            for first, end in pairwise([*begins.tolist(), steps]):
-                part = self._run_held(first, end, seldom, often, record)
+        held = {name: self._integers(name, rows) for name, rows in seldom.items()}
+        found = {}
+        if len(begins) > 1:
+            outputs = self.program.outputs
+            found = {name: np.empty((steps, outputs[name].size), np.int64) for name in record}
+        for number, (first, end) in enumerate(pairwise([*begins.tolist(), steps])):
+            for name, rows in held.items():
+                self._hold(name, rows[number])
+            inputs_now = {name: values[first:end] for name, values in often.items()}
+            part = self.engine.run(end - first, inputs_now, record)
+            if not found:
+                found = part
+            else:
                 for name, block in part.items():
                     found[name][first:end] = block
         self._written.update({name: values[-1] for name, values in often.items()})
         return found
-
-    def _run_held(
-        self,
-        first: int,
-        end: int,
-        seldom: Mapping[str, Held],
-        often: Mapping[str, np.ndarray],
-        record: list[str],
-    ) -> dict[str, np.ndarray]:
-        """Run some steps of a block, in which the inputs `seldom` do not change."""
-        for name, held in seldom.items():
-            self.write(name, held.at(np.array([first]))[0])
-        inputs = {name: values[first:end] for name, values in often.items()}
-        return self.engine.run(end - first, inputs, record)
 
     def reset(self) -> None:
         """Go back to the Program's initial memories."""
@@ -442,16 +435,27 @@ class ProgramChip:
             self.engine.load_memory(name, content)
 
 
-def _seldom_changing(inputs: Mapping[str, Held], steps: int) -> tuple[dict[str, Held], np.ndarray]:
-    """The inputs that are worth being written when they change, and the steps at which they do."""
-    found: dict[str, Held] = {}
+def _seldom_changing(
+    inputs: Mapping[str, Held], steps: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The inputs that are worth being written when they change.
+
+    Returns
+    -------
+    dict of name -> (n, size) float64 ndarray
+        What each shows from one of the next on.
+    (n,) int64 ndarray
+        The steps at which one of them changes.
+    """
+    names: list[str] = []
     begins = np.zeros(1, np.int64)
     for name, held in sorted(inputs.items(), key=lambda item: len(item[1].first)):
         both = together(begins, held.first)
         if len(both) > 1 and len(both) * FEWEST_STEPS_HELD > steps:
             break
-        found[name], begins = held, both
-    return found, begins
+        names.append(name)
+        begins = both
+    return {name: inputs[name].on(begins) for name in names}, begins
 
 
 def _rescaled(integers: np.ndarray, ratio: float, lo: int, hi: int) -> np.ndarray:

@@ -25,8 +25,11 @@ from .chip import Chip
 
 Step = Callable[[], None]
 
-BLOCK = 1000
-"""Steps run ahead at most."""
+BLOCK, LONG_BLOCK = 1000, 8000
+"""Steps run ahead at most, and where only few numbers go to and from the chip in each."""
+
+LONG_BLOCK_ELEMENTS = 1 << 18
+"""Elements that the records of a long block may have together: they stay in a processor's cache."""
 
 BLOCK_ELEMENTS = 1 << 24
 """Largest number of elements that a block's records may have together."""
@@ -254,7 +257,11 @@ class Host:
         self._updated = {s.base for op in front for s in op.updates}
         per_step = sum(len(a.elements) for a in self.plan.sends + self.plan.receives)
         per_step += sum(base.size for base in self._bridge)
-        self._block = max(1, min(BLOCK, BLOCK_ELEMENTS // max(per_step, 1)))
+        per_step = max(per_step, 1)
+        longest = BLOCK
+        if not placement.learned:  # it is between blocks that learned weights are given room
+            longest = max(BLOCK, min(LONG_BLOCK, LONG_BLOCK_ELEMENTS // per_step))
+        self._block = max(1, min(longest, BLOCK_ELEMENTS // per_step))
 
     def run(self, steps: int, progress: Callable[[int], None]) -> None:
         """Run steps; `progress` is called with the number of steps done since its last call."""
