@@ -19,6 +19,9 @@ MOST_METRICS = 4
 MOST_LINES = len(COLOURS)
 """Values of a second parameter that get a line each; where there are more, all are one line."""
 
+MOST_TICKS = 6
+"""Values that an axis names one by one."""
+
 LOGARITHMIC = 20.0
 """Largest over smallest value from which an axis is logarithmic."""
 
@@ -72,7 +75,7 @@ def _draw(
     lines: list[tuple[str, list[Outcome]]] = [("", found)]
     if second is not None:
         lines = [
-            (f"{second} = {v}", [o for o in found if o.run.setting.get(second) == v])
+            (f"{second} = {_shown(v)}", [o for o in found if o.run.setting.get(second) == v])
             for v in _values(found, second)
         ]
     for colour, (label, outcomes) in zip(COLOURS, lines, strict=False):
@@ -95,8 +98,10 @@ def _draw(
         axes.set_xticks(range(len(values)), [str(v) for v in values], fontsize=8)
     elif values and min(values) > 0 and max(values) / min(values) >= LOGARITHMIC:  # type: ignore[type-var, operator]
         axes.set_xscale("log")
+    elif len(values) <= MOST_TICKS:
+        axes.set_xticks(values, [_shown(v) for v in values])  # type: ignore[arg-type]
     if second is not None:
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _is_grid(good: Sequence[Outcome], names: Sequence[str]) -> bool:
@@ -120,6 +125,10 @@ def _values(outcomes: Sequence[Outcome], name: str) -> list[Value]:
     if all(_is_number(v) for v in found):
         return sorted(found)  # type: ignore[type-var]
     return found
+
+
+def _shown(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _is_number(value: Value) -> bool:

@@ -166,14 +166,16 @@ def file_of_functions(path: str) -> tuple[dict[str, Any], Callable[[str], Functi
     return variables, make
 
 
-def function_of(function: Callable[..., Any], what: str) -> Function:
-    """A function of this process for workers.
+def function_of(function: Callable[..., Any], what: str, sent: bool = True) -> Function:
+    """A function of this process, for workers.
 
     Parameters
     ----------
     function : callable
     what : str
         What it is to the sweep, for errors: ``"build"`` or ``"metric"``.
+    sent : bool
+        Whether it leaves this process at all.
 
     Raises
     ------
@@ -191,7 +193,9 @@ def function_of(function: Callable[..., Any], what: str) -> Function:
         if module.__name__ == "__main__" or not _importable(module.__name__, path):
             return Function("file", str(Path(path).absolute()), name, _digest(content), content)
         return Function("module", module.__name__, name, _digest(content))
-    return _pickled(function, what, name or type(function).__name__, module)
+    name = name or type(function).__name__
+    content = _pickled(function, what, name, module) if sent else b""
+    return Function("pickle", "", name, _code_digest(function), content)
 
 
 def _importable(name: str, path: str) -> bool:
@@ -206,7 +210,7 @@ def _importable(name: str, path: str) -> bool:
     return found and spec is not None and spec.origin is not None and spec.origin == path
 
 
-def _pickled(function: Callable[..., Any], what: str, name: str, module: Any) -> Function:
+def _pickled(function: Callable[..., Any], what: str, name: str, module: Any) -> bytes:
     try:
         import cloudpickle
     except ImportError as e:
@@ -223,7 +227,7 @@ def _pickled(function: Callable[..., Any], what: str, name: str, module: Any) ->
     try:
         if by_value:
             cloudpickle.register_pickle_by_value(module)
-        content = cloudpickle.dumps(function)
+        content: bytes = cloudpickle.dumps(function)
     except Exception as e:
         raise ModelError(
             f"{what}: {name} cannot be sent to workers ({' '.join(str(e).split())}); define it at "
@@ -232,15 +236,7 @@ def _pickled(function: Callable[..., Any], what: str, name: str, module: Any) ->
     finally:
         if by_value:
             cloudpickle.unregister_pickle_by_value(module)
-    return Function("pickle", "", name, _code_digest(function), content)
-
-
-def local(function: Callable[..., Any], what: str) -> Function:
-    """A name for a function that stays in this process."""
-    if not callable(function):
-        raise ModelError(f"{what} is a {type(function).__name__}; give a function")
-    name = getattr(function, "__qualname__", type(function).__name__)
-    return Function("pickle", "", name, _code_digest(function))
+    return content
 
 
 def _digest(content: bytes) -> str:

@@ -16,7 +16,7 @@ from ..terminal import progress_bar
 from .execution import Functions, names_in_network
 from .local import InProcess, LocalPool, cores
 from .settings import Setting, check_complete, expand, parameters_of, seeds_of, split
-from .source import function_of, is_loading, local
+from .source import function_of, is_loading
 from .store import TIMES, Folder, Memory
 from .table import CSV, PARQUET, Table, check_parquet
 from .tasks import Experiment, Outcome, Run, groups_of
@@ -177,8 +177,10 @@ def sweep(
     ... )
     """
     options = Options(out, workers, scheduler, batch, progress, retry_failed, extend)
-    make = local if workers == 0 and scheduler is None else function_of
-    experiment = Experiment(make(build, "build"), make(metric, "metric"), time, dt, engine)
+    sent = scheduler is not None or workers != 0
+    experiment = Experiment(
+        function_of(build, "build", sent), function_of(metric, "metric", sent), time, dt, engine
+    )
     return perform(experiment, Functions(build, metric), settings, seeds, options).table
 
 
@@ -203,7 +205,7 @@ def perform(
     if is_loading():
         raise InputError(
             "a sweep begins where the model is defined, so that its workers would begin it again; "
-            'put the call under  if __name__ == "__main__":'
+            'put the call under if __name__ == "__main__":'
         )
     _check_times(experiment)
     numbers = seeds_of(seeds)
