@@ -201,10 +201,10 @@ class Host:
 
     # -- ahead -------------------------------------------------------------------------------
 
-    def _find_static(self) -> set[Operator]:
-        """Host operators that leave the same constants in each step."""
+    def _find_static(self) -> list[Operator]:
+        """Host operators that leave the same constants in each step, in their order."""
         placement = self.conversion.placement
-        return {
+        return [
             op
             for run in self.plan.runs
             for op in [run.operator]
@@ -213,12 +213,12 @@ class Host:
                 not placement.varying(s.base) and not placement.updaters[s.base]
                 for s in op.sets + op.incs
             )
-        }
+        ]
 
     def _split(self) -> None:
         """Divide the host's operators into those in front of the chip and those behind it."""
         placement = self.conversion.placement
-        runs = {run.operator for run in self.plan.runs} - self._static - set(self._clock)
+        runs = {run.operator for run in self.plan.runs} - {*self._static, *self._clock}
         received = {a.signal for a in self.plan.receives}
         front: set[Operator] = set()
         self.can_run_ahead = bool(self.plan.sends or self.plan.receives)

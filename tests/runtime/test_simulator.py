@@ -306,3 +306,17 @@ def test_placement_lists_what_is_on_the_host():
         assert where["learning rule", "PES of second"] == ("chip", "")
         assert "neurons on the chip: 40 of 60" in str(share)
         assert share.to_json()["counts"]["ensemble"] == {"chip": 40, "host": 20}
+
+
+def test_constants_reach_functions_in_front_of_the_chip():
+    """Whatever the order in which sets of operators come: resets first, then what is added."""
+    for size in range(1, 13):
+        with nengo.Network(seed=size) as network:
+            source = nengo.Node(np.arange(1.0, 1 + size))
+            scaled = nengo.Node(lambda t, x: x * t, size_in=size)
+            nengo.Connection(source, scaled, synapse=None)
+            nengo.Connection(scaled, nengo.Ensemble(5, size))
+            probe = nengo.Probe(scaled)
+        with Simulator(network, progress_bar=False) as sim:
+            sim.run_steps(5)
+        assert np.allclose(sim.data[probe], np.outer(sim.trange(), source.output))
