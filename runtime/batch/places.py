@@ -220,18 +220,19 @@ def _parts(obj: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
     for kind, names in PARTS.items():
         if isinstance(obj, kind):
             for name in names:
-                yield from _entries((name,), getattr(obj, name))
+                yield from entries((name,), getattr(obj, name))
 
 
-def _entries(path: tuple[Any, ...], value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def entries(path: tuple[Any, ...], value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Frozen objects that a value is, or holds in lists and dicts, with the ways to them."""
     if isinstance(value, FrozenObject):
         yield path, value
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            yield from _entries((*path, i), item)
+            yield from entries((*path, i), item)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _entries((*path, key), item)
+            yield from entries((*path, key), item)
 
 
 def _all_ways(obj: Any) -> Iterator[tuple[Any, ...]]:
@@ -269,7 +270,7 @@ def _paths_to(obj: Any, wanted: FrozenObject) -> Iterator[tuple[Any, ...]]:
             value = getattr(obj, name)
         except (AttributeError, ValueError):
             continue
-        for path, part in _entries((name,), value):
+        for path, part in entries((name,), value):
             if part is wanted:
                 yield path
             else:

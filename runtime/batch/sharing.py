@@ -136,6 +136,9 @@ class Lowering:
 def fingerprint(graph: Graph, kept: dict[int, Any]) -> bytes | None:
     """A digest of all that a Graph holds: equal only for equal Graphs of this process.
 
+    Left out are the Graph's name and the origins of edges, which are for people alone and tell
+    objects without labels apart.
+
     Parameters
     ----------
     graph : Graph
@@ -148,10 +151,12 @@ def fingerprint(graph: Graph, kept: dict[int, Any]) -> bytes | None:
         None where something in the Graph cannot be written down.
     """
     content = (
-        graph.name,
         graph.dt,
         [_plain(node) for node in graph.nodes()],
-        [(u, v, k, _plain(d["edge"])) for u, v, k, d in graph.nx.edges(keys=True, data=True)],
+        [
+            (u, v, k, edge.matrix, edge.plasticity and _plain(edge.plasticity))
+            for u, v, k, edge in graph.nx.edges(keys=True, data="edge")
+        ],
         list(graph.observations.items()),
     )
     stream = io.BytesIO()
@@ -182,7 +187,7 @@ class _Writer(pickle.Pickler):
 
 
 def _plain(obj: Any) -> Any:
-    """A node or edge as a list of its fields; sets in order."""
+    """A dataclass as a list of its fields; sets in order."""
     return [type(obj)] + [
         (name, sorted(value) if isinstance(value, (set, frozenset)) else value)
         for name, value in vars(obj).items()

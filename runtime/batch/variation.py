@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import nengo
@@ -15,7 +16,7 @@ from nengo.exceptions import NengoException, NetworkContextError, NotAddedToNetw
 from nengo.params import FrozenObject
 
 from ...compiler.errors import InputError, SpikeloomError
-from .places import Place, Places
+from .places import Place, Places, entries
 
 Vary = Mapping[Any, Sequence[Any]]
 Setting = dict[Any, Any]
@@ -38,8 +39,9 @@ def set_parameters(network: nengo.Network, setting: Mapping[Any, Any]) -> None:
     """
     places = Places(network)
     found = [(key, place, value) for key, value in setting.items() for place in places.find(key)]
-    for key, place, value in found:
-        put(place, value, describe(key, places))
+    with _rules_followed(network):
+        for key, place, value in found:
+            put(place, value, describe(key, places))
 
 
 def varied(
@@ -64,8 +66,9 @@ def varied(
     places = Places(network)
     found = [(key, place, value) for key, value in setting.items() for place in places.find(key)]
     made, own = copied(network)
-    for key, place, value in found:
-        put(Place(own(place.holder), place.path), value, describe(key, places))
+    with _rules_followed(made):
+        for key, place, value in found:
+            put(Place(own(place.holder), place.path), value, describe(key, places))
     if seed is not None:
         made.seed = seed
     return made, own
@@ -157,6 +160,26 @@ def _put(obj: Any, path: tuple[Any, ...], value: Any) -> Any:
         return replaced(obj, name, value)
     setattr(obj, name, value)
     return obj
+
+
+@contextmanager
+def _rules_followed(network: nengo.Network) -> Iterator[None]:
+    """Let what ends at learning rules end, afterwards, at those that took their place.
+
+    Nengo's connections and probes keep the rule of the time when they were made.
+    """
+    ends = [conn.post_obj for conn in network.all_connections]
+    ends += [probe.obj for probe in network.all_probes]
+    found = []
+    for end in ends:
+        if isinstance(end, LearningRule):
+            types = entries((), end.connection.learning_rule_type)
+            found.append((end, [path for path, type_ in types if type_ == end.learning_rule_type]))
+    yield
+    for end, paths in found:
+        now = dict(entries((), end.connection.learning_rule_type))
+        if paths and paths[0] in now:
+            end.learning_rule_type = now[paths[0]]
 
 
 def replaced(obj: FrozenObject, name: str, value: Any) -> FrozenObject:
