@@ -23,8 +23,12 @@ from pathlib import Path
 from ...compiler.errors import ToolError
 from ...compiler.files import cache_folder
 
-FLAGS = "-std=gnu11 -O3 -fPIC -shared -fno-math-errno -fno-trapping-math -ffp-contract=off".split()
-"""Doubles are used for exact quotients only; errno, traps and contraction would change nothing."""
+FLAGS = (
+    "-std=gnu11 -O3 -fwrapv -fPIC -shared -fno-math-errno -fno-trapping-math -ffp-contract=off"
+).split()
+"""Doubles are used for exact quotients only; errno, traps and contraction would change nothing.
+What is computed for unusual neurons as if they were usual may overflow; it is not used.
+"""
 
 TUNED: tuple[list[str], ...] = (
     ["-march=native", "-mprefer-vector-width=256"],

@@ -9,8 +9,9 @@ from ...compiler.kernels.code import KernelCode
 from ...compiler.kernels.rule_code import RuleCode
 from ...compiler.machine import Machine
 from ..check import signed_range
+from .c_kernels import kernel_source
 from .c_rules import rule_source
-from .generate import Number, Outputs, Rare, Reduce, RuleOutputs, Slot, width_of
+from .target import Number, Outputs, RuleOutputs, Slot
 
 _TEMPLATES = {
     "add": "{0} + {1}",
@@ -28,68 +29,9 @@ _TEMPLATES = {
     "not": "!{0}",
 }
 
-_KERNEL = """\
-/* {name} */
-static void kernel_{number}(context_t *context, const instruction_t *in)
-{{
-    const int64_t *parameters = context->parameters + in->parameters;
-    const int32_t one = (int32_t)context->one;
-    (void)parameters;
-    (void)one;
-{prologue}{reduce}
-    int64_t limited = 0{events};
-    for (int64_t base = 0; base < in->length; base += BLOCK) {{
-        const int64_t n = least(BLOCK, in->length - base);
-        {input_type} input[BLOCK];
-{arrays}
-        const accumulator_t *sums = context->accumulator + in->source + base;
-        if (in->input_fits)
-            shift_64_to_{input_width}(sums, input, n, in->input_shift);
-        else
-            limited += fit_64_to_{input_width}(sums, input, n, in->input_shift, {input_lo},
-                                               {input_hi});
-        int32_t within = 0;
-        INDEPENDENT
-        for (int64_t i = 0; i < n; i++) {{
-{body}
-        }}
-        limited += within;
-{epilogue}
-    }}
-    context->saturations[in->population] += limited;{finish}
-}}
-"""
-
-_REDUCE = """
-    /* The first pass: what is reduced over the population. Nothing is counted or written. */
-{before}
-    for (int64_t base = 0; base < in->length; base += BLOCK) {{
-        const int64_t n = least(BLOCK, in->length - base);
-        {input_type} input[BLOCK];
-{arrays}
-        fit_64_to_{input_width}(context->accumulator + in->source + base, input, n,
-                                in->input_shift, {input_lo}, {input_hi});
-        INDEPENDENT
-        for (int64_t i = 0; i < n; i++) {{
-{body}
-        }}
-{combine}
-    }}
-{after}"""
-
-_COMBINE = {
-    "any_of": "for (int64_t i = 0; i < n; i++) best_{0} |= reduced_in_{0}[i] != 0;",
-    "sum_of": "for (int64_t i = 0; i < n; i++) best_{0} += reduced_in_{0}[i];",
-    "max_of": "for (int64_t i = 0; i < n; i++)"
-    " if (reduced_in_{0}[i] > best_{0}) best_{0} = reduced_in_{0}[i];",
-    "winner": "for (int64_t i = 0; i < n; i++)"
-    " if (reduced_in_{0}[i] > best_{0}) best_{0} = reduced_in_{0}[i], at_{0} = base + i;",
-}
-"""How the numbers of a block are reduced; the loops are in the order of the neurons."""
-
 
 class C:
-    """Plain C over plain arrays; see `spikeloom.sim.native.generate.Target`."""
+    """Plain C over plain arrays; see `spikeloom.sim.native.target.Target`."""
 
     def cast(self, number: Number, width: int) -> Number:
         """The same number as an int32_t or int64_t."""
@@ -153,11 +95,11 @@ class C:
 
     def read_saved(self, name: str) -> str:
         """An array that the loop before fills."""
-        return f"saved_{name}[i]"
+        return f"saved_{name}[k]"
 
     def read_state(self, slot: int) -> str:
-        """A word of the state memory."""
-        return f"state_{slot}[base + i]"
+        """A word of the state memory, read at the head of the loop."""
+        return f"old_{slot}"
 
     def read_parameter(self, slot: Slot, width: int) -> str:
         """A constant that the prologue sets.
@@ -174,13 +116,28 @@ class C:
         """A comparison with the neuron's index."""
         return f"(base + i == {index})"
 
-    def scale(self, a: str, slot: Slot) -> str:
-        """Product with the mantissa, rounding, shift."""
-        return f"(({a} * p{slot.place} + half_{slot.place}) >> shift_{slot.place})"
+    def scale(self, a: Number, slot: Slot) -> str:
+        """Product with the mantissa, rounding, shift; of 32-bit numbers processors have it fast."""
+        k = slot.place
+        product = f"{a.text} * p{k}" if a.width == 64 else f"(int64_t){a.text} * (int64_t)m{k}"
+        return f"(({product} + half_{k}) >> shift_{k})"
 
     def table(self, argument: str, first: int, slot: Slot) -> str:
         """A load; the compiler makes it a gather where the processor has one."""
         return f"t{slot.place}[{argument} - ({first})]"
+
+    def beyond(self, number: Number, bits: int) -> str:
+        """What lies above the bits that are allowed."""
+        if number.width == 64:
+            above = f"((uint64_t){number.text} + (UINT64_C(1) << {bits})) >> {bits + 1}"
+            return f"({above} ? one : 0)"
+        return f"(int32_t)(((uint32_t){number.text} + (UINT32_C(1) << {bits})) >> {bits + 1})"
+
+    def differ(self, a: Number, b: Number) -> str:
+        """The bits in which the two differ, or just whether they do."""
+        if a.width == 64:
+            return f"({a.text} != {b.text} ? one : 0)"
+        return f"({a.text} ^ {b.text})"
 
     def divide(self, a: str, b: str, bits: int, double: bool) -> Number:
         """A call of one of the two divisions of loom.h."""
@@ -194,129 +151,12 @@ class C:
 
     def count_limited(self, before: str, after: str) -> str:
         """Count into the block's counter."""
-        return f"within += {before} != {after};"
+        return f"within += ({before} != {after}) & counted;"
 
     def kernel(self, number: int, code: KernelCode, body: Sequence[str], outputs: Outputs) -> str:
         """A function over blocks of neurons: fit the input, one loop of arithmetic, emit."""
-        events = code.emits == "events"
-        prologue = [line for slot in outputs.slots for line in self._load(slot)]
-        prologue += [
-            f"state_t *restrict state_{k} = context->state + {k} * context->state_stride"
-            " + in->state;"
-            for k in range(len(code.states))
-        ]
-        stores = [f"state_{k}[base + i] = {text};" for k, text in enumerate(outputs.states)]
-        direct = events and outputs.narrow
-        emit = self.cast(outputs.emit, 32) if direct else outputs.emit
-        arrays: list[str] = []
-        if not (events and outputs.unit):
-            arrays.append(f"int{emit.width}_t output[BLOCK];")
-            stores.append(f"output[i] = {emit.text};")
-        middle: list[str] = []
-        if rare := outputs.rare:
-            arrays += self._hits("rare")
-            for name, saved in rare.saved.items():
-                arrays.append(f"int{saved.width}_t saved_{name}[BLOCK];")
-                stores.append(f"saved_{name}[i] = {saved.text};")
-            stores.append(f"hit_rare[i] = {rare.condition};")
-            middle += self._rare(rare)
-        listed = "rare"
-        if events and not (rare and rare.condition == outputs.emitted):
-            listed = "event"
-            arrays += self._hits("event")
-            stores.append(f"hit_event[i] = {outputs.emitted};")
-            middle.append("const int64_t event_hits = find_hits(hit_event, n, at_event);")
-        fit = f"limited += fit_{emit.width}_to_32(output, "
-        if not events:
-            epilogue = [
-                fit + "context->value + in->target + base, n,",
-                "                          in->output_shift, VALUE_LO, VALUE_HI);",
-            ]
-        elif outputs.unit:
-            epilogue = [self._append(listed, "")]
-        elif direct:
-            epilogue = [self._append(listed, "output")]
-        else:
-            epilogue = [
-                "value_t payload[BLOCK];",
-                fit + "payload, n, 0, VALUE_LO, VALUE_HI);",
-                self._append(listed, "payload"),
-            ]
-        input_width = width_of(code.input.lo, code.input.hi)
-        return _KERNEL.format(
-            name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
-            number=number,
-            prologue="\n".join(f"    {line}" for line in prologue),
-            reduce=self._reduce(code, outputs.reduce) if outputs.reduce else "",
-            events=", count = 0" if events else "",
-            input_type=f"int{input_width}_t",
-            input_width=input_width,
-            input_lo=self.constant(code.input.lo, 64).text,
-            input_hi=self.constant(code.input.hi, 64).text,
-            body="\n".join(f"            {line}" for line in [*body, *stores]),
-            arrays="\n".join(f"        {line}" for line in arrays),
-            epilogue="\n".join(f"        {line}" for line in [*middle, *epilogue]),
-            finish="\n    context->count[in->list] = count;" if events else "",
-        )
-
-    def _reduce(self, code: KernelCode, reduce: Reduce) -> str:
-        """The first pass."""
-        before, arrays, body, combine, after = [], [], [*reduce.body], [], []
-        for number, operand in reduce.operands.items():
-            op = code.ops[number]
-            extreme = op.kind in ("max_of", "winner")
-            before.append(f"int64_t best_{number} = {'INT64_MIN' if extreme else 0};")
-            result = f"best_{number}"
-            if op.kind == "winner":
-                before.append(f"int64_t at_{number} = 0;")
-                result = f"at_{number}"
-            width = 64 if op.kind == "winner" else width_of(op.lo, op.hi)
-            arrays.append(f"int{operand.width}_t reduced_in_{number}[BLOCK];")
-            body.append(f"reduced_in_{number}[i] = {operand.text};")
-            combine.append(_COMBINE[op.kind].format(number))
-            after.append(f"const int{width}_t reduced_{number} = (int{width}_t){result};")
-        input_width = width_of(code.input.lo, code.input.hi)
-
-        def indented(lines: Sequence[str], columns: int) -> str:
-            return "\n".join(" " * columns + line for line in lines)
-
-        return _REDUCE.format(
-            before=indented(before, 4),
-            input_type=f"int{input_width}_t",
-            input_width=input_width,
-            input_lo=self.constant(code.input.lo, 64).text,
-            input_hi=self.constant(code.input.hi, 64).text,
-            arrays=indented(arrays, 8),
-            body=indented(body, 12),
-            combine=indented(combine, 8),
-            after=indented(after, 4),
-        )
-
-    @staticmethod
-    def _hits(name: str) -> list[str]:
-        """Arrays for the neurons of the block where something holds."""
-        return [f"uint8_t hit_{name}[BLOCK + HIT_SPARE];", f"int32_t at_{name}[BLOCK + HIT_SPARE];"]
-
-    @staticmethod
-    def _append(listed: str, payload: str) -> str:
-        found = f"at_{listed}, {listed}_hits"
-        if not payload:
-            return f"count = append_spikes(context, in, base, {found}, count);"
-        return f"count = append_events(context, in, {payload}, base, {found}, count);"
-
-    @staticmethod
-    def _rare(rare: Rare) -> list[str]:
-        """The loop over the neurons where the rare part's condition holds."""
-        stores = [f"state_{slot}[base + i] = {text};" for slot, text in rare.states.items()]
-        return [
-            "const int64_t rare_hits = find_hits(hit_rare, n, at_rare);",
-            "const int64_t rare_filled = fill_vector(at_rare, rare_hits);",
-            "INDEPENDENT",
-            "for (int64_t e = 0; e < rare_filled; e++) {",
-            "    const int64_t i = at_rare[e];",
-            *(f"    {line}" for line in [*rare.body, *stores]),
-            "}",
-        ]
+        loads = [line for slot in outputs.slots for line in self._load(slot)]
+        return kernel_source(self, number, code, loads, body, outputs)
 
     def _load(self, slot: Slot) -> list[str]:
         """Statements that load one slot of the parameter block before the loop."""
@@ -335,6 +175,8 @@ class C:
         return [
             f"const int64_t p{k} = parameters[{k}], shift_{k} = parameters[{k + 1}];",
             f"const int64_t half_{k} = INT64_C(1) << (shift_{k} - 1);",
+            f"const int32_t m{k} = (int32_t)p{k};",
+            f"(void)m{k};",
         ]
 
     def read_variable(self, kind: str, number: int) -> Number:

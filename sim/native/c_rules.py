@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...compiler.kernels.rule_code import RuleCode
-from .generate import RuleOutputs
+from .target import RuleOutputs
 
 _RULE = """\
 /* {name} */
@@ -22,6 +22,8 @@ static void rule_{number}(context_t *context, const instruction_t *in)
     weight_t *restrict weight = context->learned + in->weights;
     int32_t *restrict residual = context->residual + in->weights;
     const int64_t stride = in->target;
+    const int32_t counted = 1;
+    (void)counted;
     int64_t limited = 0;
 {prologue}
     const int64_t fired = context->count[in->list];

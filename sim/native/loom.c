@@ -290,6 +290,7 @@ static void execute(context_t *context, const instruction_t *in)
         else
             cnv(context, in, context->accumulator + in->target);
         return;
+    case KEEP: return;
     }
     if (in->clear && in->padding)
         memset(context->accumulator + in->target + in->length, 0,
@@ -350,15 +351,29 @@ int loom_write(const context_t *context, int64_t port, int64_t base, int64_t siz
     return 0;
 }
 
+/* Execute instructions begin..end-1 once; if `skip`, leave out the products that are followed by a
+ * MAP whose input is kept: then the accumulators are not what they would be, but nothing else. */
+static inline void execute_all(context_t *context, const instruction_t *instructions,
+                               int64_t begin, int64_t end, int skip)
+{
+    for (int64_t i = begin; i < end; i++) {
+        const instruction_t *in = instructions + i;
+        if (in->opcode == KEEP && skip && is_kept(context, in))
+            i += in->length;
+        else
+            execute(context, in);
+    }
+}
+
 /* Execute instructions begin..end-1 once. */
 void loom_execute(context_t *context, const instruction_t *instructions, int64_t begin, int64_t end)
 {
-    for (int64_t i = begin; i < end; i++)
-        execute(context, instructions + i);
+    execute_all(context, instructions, begin, end, 0);
 }
 
 /* Run the steps first..last-1 of copies begin..end-1, one copy after the other: phase p ends before
- * instruction phase_end[p]; `inputs` are sorted by phase. */
+ * instruction phase_end[p]; `inputs` are sorted by phase. The last step does everything, so that the
+ * accumulators are left as they should be. */
 void loom_run(context_t *contexts, int64_t begin, int64_t end, const instruction_t *instructions,
               const int64_t *phase_end, int64_t phases, int64_t first, int64_t last,
               const port_t *inputs, int64_t input_count, const port_t *outputs,
@@ -374,7 +389,7 @@ void loom_run(context_t *contexts, int64_t begin, int64_t end, const instruction
                     if (input->step_stride || step == first)
                         hold(context, input->slot, input->base, input->size,
                              input->data + copy * input->copy_stride + step * input->step_stride);
-                loom_execute(context, instructions, start, phase_end[phase]);
+                execute_all(context, instructions, start, phase_end[phase], step + 1 < last);
                 start = phase_end[phase];
             }
             for (const port_t *port = outputs; port < outputs + output_count; port++)

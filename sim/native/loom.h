@@ -9,7 +9,9 @@
  */
 #include <stdint.h>
 #include <string.h>
-#ifdef __SSE2__
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
@@ -44,9 +46,11 @@ typedef struct {
     const int64_t *parameters; /* of all MAPs, in the order that each kernel expects */
     const int32_t *table_32;   /* entries of the tables whose range fits, and of the others */
     const int64_t *table_64;
-    accumulator_t *held;       /* sums of inputs that have not changed since, see `mac_held` */
-    int64_t *held_version;     /* of each such sum: the version of the input that it was made of */
+    accumulator_t *held;       /* sums of inputs that have not changed since, see `mac_held`, and
+                                * kept inputs of MAPs: how often they were limited, the numbers */
+    int64_t *held_version;     /* of each of these: the version of what it was made of */
     int64_t *version;          /* of each input port, and of the constants: counts their changes */
+    int64_t *unusual;          /* per population: neurons done by themselves in its last step */
     int64_t state_stride;
     int64_t synapse_stride;
     int64_t post_stride;
@@ -55,7 +59,17 @@ typedef struct {
     int64_t dense; /* where one in so many post neurons fired, updates go along whole rows */
 } context_t;
 
-typedef enum { MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL } opcode_t;
+typedef enum {
+    MAC_ROWS,
+    MAC_COLUMNS,
+    EVT_WIDE,
+    EVT_NARROW,
+    MAP,
+    UPD,
+    CNV,
+    MAC_DIAGONAL,
+    KEEP
+} opcode_t;
 
 typedef enum { GATE_ALWAYS, GATE_PRE, GATE_POST } gate_t;
 
@@ -89,6 +103,10 @@ typedef struct {
     int64_t watched; /* MAC, CNV: number of the port that is all it reads, or -1 */
     int64_t held;    /* MAC, CNV of such a port: place of its sums in `held` */
     int64_t held_number; /* and which one it is */
+    int64_t kept;        /* MAP: place of its kept input in `held`, or -1 */
+    int64_t kept_number; /* MAP, KEEP: which one it is; numbered together with the sums */
+    int64_t ports;       /* MAP, KEEP: place in `parameters` of the ports behind it, and how many */
+    int64_t port_count;
 } instruction_t;
 
 typedef enum { PORT_ACCUMULATOR, PORT_VALUE, PORT_STATE, PORT_EVENT } port_memory_t;
@@ -116,6 +134,27 @@ static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline const weight_t *weights_of(const context_t *context, const instruction_t *in)
 {
     return (in->learned ? context->learned : context->weight) + in->weights;
+}
+
+/* Where one in so many neurons had to be done by itself, all are done in full for so many steps. */
+enum { UNUSUAL_FEW = 3, UNUSUAL_STEPS = 64 };
+
+/* Words of `held` in front of the numbers of a kept input. */
+enum { KEPT_HEAD = 16 };
+
+/* Of all ports that an input is made of: it grows when one of them changes. */
+static inline int64_t kept_version(const context_t *context, const instruction_t *in)
+{
+    const int64_t *port = context->parameters + in->ports;
+    int64_t version = 0;
+    for (int64_t k = 0; k < in->port_count; k++)
+        version += context->version[port[k]];
+    return version;
+}
+
+static inline int is_kept(const context_t *context, const instruction_t *in)
+{
+    return context->held_version[in->kept_number] == kept_version(context, in);
 }
 
 /* a * 2**-shift limited to lo..hi, for the whole vector; returns how often it limited. */
@@ -195,34 +234,39 @@ static inline int64_t divide_whole(int64_t a, int64_t b, int n)
     return (a * ((int64_t)2 << n) / b + 1) >> 1;
 }
 
-/* Bit k of the result is byte k of `hit`, which is 0 or 1, for 64 bytes. */
-static inline uint64_t pack_hits(const uint8_t *hit)
+/* Bit k of the result says whether flag[k] is not 0, for 64 flags. */
+static inline uint64_t pack_flags(const int32_t *flag)
 {
     uint64_t mask = 0;
-#ifdef __SSE2__
+#if defined(__AVX512F__)
     for (int k = 0; k < 64; k += 16) {
-        const __m128i bytes = _mm_loadu_si128((const __m128i *)(hit + k));
-        const __m128i high = _mm_cmpgt_epi8(bytes, _mm_setzero_si128());
-        mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(high) << k;
+        const __m512i flags = _mm512_loadu_si512(flag + k);
+        mask |= (uint64_t)_mm512_test_epi32_mask(flags, flags) << k;
+    }
+#elif defined(__SSE2__)
+    for (int k = 0; k < 64; k += 4) {
+        const __m128i flags = _mm_loadu_si128((const __m128i *)(flag + k));
+        const __m128i zero = _mm_cmpeq_epi32(flags, _mm_setzero_si128());
+        mask |= (uint64_t)(uint32_t)(_mm_movemask_ps(_mm_castsi128_ps(zero)) ^ 15) << k;
     }
 #else
     for (int k = 0; k < 64; k++)
-        mask |= (uint64_t)hit[k] << k;
+        mask |= (uint64_t)(flag[k] != 0) << k;
 #endif
     return mask;
 }
 
-/* Numbers of the elements where `hit` is 1 and not 0; returns how many. Where they are cannot be
- * predicted, so the first few of each 64 are written without asking whether there are so many:
- * both arrays have room for HIT_SPARE more elements. */
-enum { HIT_SPARE = 64, HIT_FEW = 8 };
-static inline int64_t find_hits(uint8_t *restrict hit, int64_t n, int32_t *restrict at)
+/* Numbers of the elements whose flag is not 0; returns how many. Where they are cannot be predicted,
+ * so the first few of each 64 are written without asking whether there are so many: both arrays
+ * have room for HIT_SPARE more elements. */
+enum { HIT_SPARE = 64, HIT_FEW = 4 };
+static inline int64_t find_hits(int32_t *restrict flag, int64_t n, int32_t *restrict at)
 {
     const uint64_t top = (uint64_t)1 << 63; /* the place in an empty word is not defined */
     int64_t hits = 0;
-    memset(hit + n, 0, HIT_SPARE);
+    memset(flag + n, 0, HIT_SPARE * sizeof(int32_t));
     for (int64_t i = 0; i < n; i += 64) {
-        uint64_t mask = pack_hits(hit + i);
+        uint64_t mask = pack_flags(flag + i);
         const int count = __builtin_popcountll(mask);
         for (int k = 0; k < HIT_FEW; k++, mask &= mask - 1)
             at[hits + k] = (int32_t)i + __builtin_ctzll(mask | top);

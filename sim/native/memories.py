@@ -34,7 +34,7 @@ class Memories:
     ----------
     contexts : ctypes array of Context
     accumulator, value, state, event_index, event_payload, count, saturations, learned, residual,
-    synapse, post, held, held_version, version : (copies, ...) ndarray
+    synapse, post, held, held_version, version, unusual : (copies, ...) ndarray
     """
 
     def __init__(self, program: Program, builder: Builder, table: Table, copies: int) -> None:
@@ -64,10 +64,12 @@ class Memories:
         self.held = self._zeros(table.held_size, np.int64)
         self.held_version = self._zeros(table.held_sums, np.int64)
         self.version = self._zeros(len(program.inputs) + 1, np.int64)
+        self.unusual = self._zeros(len(table.populations), np.int64)
         own = (
             *(self.accumulator, self.value, self.state, self.event_index, self.event_payload),
             *(self.count, self.saturations, None, self.learned, self.residual, self.synapse),
             *(self.post, None, None, None, self.held, self.held_version, self.version),
+            self.unusual,
         )
         shared = iter((table.weight, table.parameters, table.table_32, table.table_64))
         begins = [next(shared).ctypes.data if a is None else a.ctypes.data for a in own]

@@ -12,20 +12,23 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ...compiler.errors import ProgramError
-from ...compiler.instructions import Cnv, Evt, Mac, Map, Upd
+from ...compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ...compiler.kernels.code import KernelCode
 from ...compiler.kernels.rule_code import RuleCode
 from ...compiler.program import Program, ProjectionInfo
 from ..check import signed_range
-from .generate import parameter_slots, payload_source
+from .generate import payload_source
+from .kept import Kept, kept_inputs
+from .walk import parameter_slots
 
-MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL = range(8)
+MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL, KEEP = range(9)
 """`opcode_t` of loom.h."""
 
 FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift "
     "input_fits output_shift state parameters population payload_shift "
-    "captures capture_count gate skip shift stencil reach learned watched held held_number"
+    "captures capture_count gate skip shift stencil reach learned watched held held_number "
+    "kept kept_number ports port_count"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -43,6 +46,9 @@ FEW_COLUMNS = 4
 
 HELD_ROWS = 8
 """A product with fewer rows is no cheaper when its sums are kept."""
+
+KEPT_HEAD = 16
+"""Words in front of the numbers of a kept input, as in loom.h."""
 
 VECTOR = 16
 """Elements of the widest vectors."""
@@ -236,9 +242,10 @@ class Builder:
                 self._convolution(record, instruction)
             else:
                 raise ProgramError(f"the native engine has no instruction {instruction.opcode!r}")
+        records, phase_end = self._keep(records)
         return Table(
             records=records,
-            phase_end=np.cumsum([len(p) for p in self.program.phases], dtype=np.int64),
+            phase_end=phase_end,
             weight=self.weight.array(),
             parameters=self.parameters.array(),
             table_32=self.tables[32].array(),
@@ -249,6 +256,35 @@ class Builder:
             held_size=self.held_size,
             held_sums=self.held_sums,
         )
+
+    def _keep(self, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Keep inputs that seldom change, see `kept_inputs`; with the ends of the phases."""
+        records["kept"] = -1
+        kept = kept_inputs(self.program, [self._watched(i) for i in self.program.instructions])
+        found, ends = [], np.cumsum([len(p) for p in self.program.phases], dtype=np.int64)
+        shifted = ends.copy()
+        begins = {k.first: number for number, k in kept.items()}
+        for number in range(len(records)):
+            if number in begins:
+                fed = begins[number]
+                self._kept(records[fed : fed + 1], self.program.instructions[fed], kept[fed])
+                keep = np.zeros(1, RECORD)
+                keep["opcode"], keep["length"], keep["kept"] = KEEP, fed - number, -1
+                for name in ("kept_number", "ports", "port_count"):
+                    keep[name] = records[name][fed]
+                found.append(keep)
+                shifted += ends > number
+            found.append(records[number : number + 1])
+        return np.concatenate(found) if found else records, shifted
+
+    def _kept(self, record: np.ndarray, i: Instruction, kept: Kept) -> None:
+        assert isinstance(i, Map)
+        record["kept"] = self.held_size
+        record["kept_number"] = self.held_sums
+        record["ports"] = self.parameters.add(("ports", *kept.ports), np.array(kept.ports))
+        record["port_count"] = len(kept.ports)
+        self.held_size += KEPT_HEAD + -(-i.length // VECTOR) * VECTOR
+        self.held_sums += 1
 
     def _product(self, record: np.ndarray, i: Mac | Evt) -> None:
         padded = self.program.weight[i.weights : i.weights + i.rows * i.words]
@@ -288,17 +324,26 @@ class Builder:
         record["length"] = length
         record["padding"] = i.words * self.lanes - length
 
-    def _hold(self, record: np.ndarray, i: Mac | Cnv, length: int) -> None:
-        """Keep the sums of a product that reads one input port, or constants, and nothing else."""
+    def _watched(self, i: Instruction) -> int:
+        """Number of the input port that is all a product reads, of the constants, or -1."""
+        if not isinstance(i, Mac | Cnv) or i.weights in self.learned_at:
+            return -1
+        if isinstance(i, Cnv) and i.list >= 0:
+            return -1
         end = i.source + i.rows
         made = [m for m in self.program.instructions if isinstance(m, Map) and m.list < 0]
         if any(m.target < end and i.source < m.target + m.length for m in made):
-            return
+            return -1
         ports = list(self.program.inputs.values())
         read = [k for k, p in enumerate(ports) if p.base < end and i.source < p.base + p.size]
-        if len(read) > 1 or (read and i.rows < HELD_ROWS):
+        return -1 if len(read) > 1 else read[0] if read else len(ports)
+
+    def _hold(self, record: np.ndarray, i: Mac | Cnv, length: int) -> None:
+        """Keep the sums of a product that reads one input port, or constants, and nothing else."""
+        watched = self._watched(i)
+        if watched < 0 or (watched < len(self.program.inputs) and i.rows < HELD_ROWS):
             return
-        record["watched"] = read[0] if read else len(ports)
+        record["watched"] = watched
         record["held"] = self.held_size
         record["held_number"] = self.held_sums
         self.held_size += -(-length // VECTOR) * VECTOR

@@ -22,8 +22,9 @@ from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.native import build as native_build
 from spikeloom.sim.native.c import C
 from spikeloom.sim.native.engine import NativeEngine
-from spikeloom.sim.native.generate import double_is_exact, generate, parameter_slots
+from spikeloom.sim.native.generate import generate
 from spikeloom.sim.native.table import MAP, Builder, largest_sums
+from spikeloom.sim.native.walk import double_is_exact, parameter_slots
 
 
 @pytest.fixture

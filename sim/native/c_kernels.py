@@ -1,0 +1,359 @@
+"""Kernels in C: the function of a ``MAP``.
+
+It goes over the population in blocks. In each, the sums are fitted to the kernel's input, one loop
+does the arithmetic, what is rare follows for the few neurons that need it, and events are appended.
+Where a kernel has a usual part, the loop does that for all neurons of the block, and lists those
+that are unusual or for which something rare is to be done; these are then done anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...compiler.kernels.code import KernelCode
+from .target import Outputs, Rare, Reduce
+from .walk import width_of
+
+if TYPE_CHECKING:
+    from .c import C
+
+_KERNEL = """\
+/* {name} */
+static void kernel_{number}(context_t *context, const instruction_t *in)
+{{
+    const int64_t *parameters = context->parameters + in->parameters;
+    const int32_t one = (int32_t)context->one;
+    (void)parameters;
+    (void)one;
+{prologue}{reduce}
+    const int keeps = in->kept >= 0, kept = keeps && is_kept(context, in);
+    int64_t limited = 0, inside = 0{counters};
+    for (int64_t base = 0; base < in->length; base += BLOCK) {{
+        const int64_t n = least(BLOCK, in->length - base);
+        {input_type} buffer[BLOCK];
+        {input_type} *restrict input = buffer;
+        if (keeps)
+            input = ({input_type} *)(context->held + in->kept + KEPT_HEAD) + base;
+{arrays}
+        const accumulator_t *sums = context->accumulator + in->source + base;
+        if (kept)
+            ;
+        else if (in->input_fits)
+            shift_64_to_{input_width}(sums, input, n, in->input_shift);
+        else
+            limited += fit_64_to_{input_width}(sums, input, n, in->input_shift, {input_lo},
+                                               {input_hi});
+        int32_t within = 0;
+{loop}
+        inside += within;
+{epilogue}
+    }}
+    if (kept)
+        limited = context->held[in->kept];
+    else if (keeps) {{
+        context->held[in->kept] = limited;
+        context->held_version[in->kept_number] = kept_version(context, in);
+    }}
+    context->saturations[in->population] += limited + inside;
+{finish}
+}}
+"""
+
+_LOOP = """\
+        INDEPENDENT
+        for (int64_t i = 0; i < n; i++) {{
+            const int32_t counted = 1;
+            (void)counted;
+{old}
+{body}
+        }}"""
+
+_USUAL = """\
+        INDEPENDENT
+        for (int64_t i = 0; i < n; i++) {{
+{old}
+            int32_t unusual;
+            {{
+{test}
+                unusual = {unusual};
+            }}
+{body}
+            hit_listed[i] = {listed};
+{stores}
+        }}
+        const int64_t listed_hits = find_hits(hit_listed, n, at_listed);
+        const int64_t listed_filled = fill_vector(at_listed, listed_hits);
+        INDEPENDENT
+        for (int64_t e = 0; e < listed_filled; e++) {{
+            const int64_t i = at_listed[e];
+            const int32_t counted = e < listed_hits;
+            (void)counted;
+{old_again}
+{whole}
+        }}
+        anew += listed_hits;
+{middle}"""
+
+_EITHER = """\
+        if (usual) {{
+{usual}
+        }} else {{
+{loop}
+        }}"""
+
+_REDUCE = """
+    /* The first pass: what is reduced over the population. Nothing is counted or written. */
+{before}
+    for (int64_t base = 0; base < in->length; base += BLOCK) {{
+        const int64_t n = least(BLOCK, in->length - base);
+        {input_type} input[BLOCK];
+{arrays}
+        fit_64_to_{input_width}(context->accumulator + in->source + base, input, n,
+                                in->input_shift, {input_lo}, {input_hi});
+        INDEPENDENT
+        for (int64_t i = 0; i < n; i++) {{
+{old}
+{body}
+        }}
+{combine}
+    }}
+{after}"""
+
+_COMBINE = {
+    "any_of": "for (int64_t i = 0; i < n; i++) best_{0} |= reduced_in_{0}[i] != 0;",
+    "sum_of": "for (int64_t i = 0; i < n; i++) best_{0} += reduced_in_{0}[i];",
+    "max_of": "for (int64_t i = 0; i < n; i++)"
+    " if (reduced_in_{0}[i] > best_{0}) best_{0} = reduced_in_{0}[i];",
+    "winner": "for (int64_t i = 0; i < n; i++)"
+    " if (reduced_in_{0}[i] > best_{0}) best_{0} = reduced_in_{0}[i], at_{0} = base + i;",
+}
+"""How the numbers of a block are reduced; the loops are in the order of the neurons."""
+
+
+def kernel_source(
+    c: C,
+    number: int,
+    code: KernelCode,
+    loads: Sequence[str],
+    body: Sequence[str],
+    outputs: Outputs,
+) -> str:
+    """The function of a kernel.
+
+    Parameters
+    ----------
+    c : C
+    number : int
+        The function's.
+    code : KernelCode
+    loads : sequence of str
+        Statements that load parameters.
+    body : sequence of str
+        All operations but the rare ones.
+    outputs : Outputs
+
+    Returns
+    -------
+    str
+    """
+    events = code.emits == "events"
+    prologue = [
+        *loads,
+        *(
+            f"state_t *restrict state_{k} = context->state + {k} * context->state_stride"
+            " + in->state;"
+            for k in range(len(code.states))
+        ),
+    ]
+    direct = events and outputs.narrow
+    emit_width = 32 if direct else outputs.emit.width
+    rare = outputs.rare
+    listed = "rare"
+    if events and not (rare and rare.condition == outputs.emitted):
+        listed = "event"
+
+    pick = {"rare": bool(rare), "event": listed == "event" and events}
+    picked = [name for name, there in pick.items() if there]
+    arrays: list[str] = []
+    if not (events and outputs.unit):
+        arrays.append(f"int{emit_width}_t output[BLOCK];")
+    for name in picked:
+        arrays += _hits(name)
+    if rare:
+        arrays += [
+            f"int{s.width}_t saved_{name}[BLOCK + HIT_SPARE];" for name, s in rare.saved.items()
+        ]
+
+    def stores(place: str) -> list[str]:
+        """Statements that leave behind what is needed later; some of it at this place."""
+        found = [f"state_{k}[base + i] = {text};" for k, text in enumerate(outputs.states)]
+        if not (events and outputs.unit):
+            found.append(f"output[i] = {c.cast(outputs.emit, emit_width).text};")
+        if rare:
+            found += [f"saved_{n}[{place}] = {s.text};" for n, s in rare.saved.items()]
+            found.append(f"hit_rare[{place}] = {c.truth(rare.condition).text};")
+        if pick["event"]:
+            found.append(f"hit_event[{place}] = {c.truth(outputs.emitted).text};")
+        return found
+
+    def middle(length: str, neuron: str) -> list[str]:
+        """What follows a loop that left behind `length` conditions, for neurons {0}."""
+        found = []
+        for name in picked:
+            found.append(f"{name}_hits = find_hits(hit_{name}, {length}, at_{name});")
+        if rare:
+            found += _rare(rare, neuron.format("k"))
+        if neuron != "{0}":
+            for name in picked:
+                found.append(
+                    f"for (int64_t e = 0; e < {name}_hits; e++) "
+                    f"at_{name}[e] = {neuron.format(f'at_{name}[e]')};"
+                )
+        return found
+
+    old = _old(code, "state_{0}[base + i]")
+    loop = _LOOP.format(old=_indented(old, 12), body=_indented([*body, *stores("i")], 12))
+    loop += "\n" + _indented(middle("n", "{0}"), 8)
+    counters = ", count = 0" if events else ""
+    finish = ["context->count[in->list] = count;"] if events else []
+    if usual := outputs.usual:
+        counters += ", anew = 0"
+        arrays += _hits("listed")
+        prologue += [
+            *usual.constants,
+            "const int usual = context->unusual[in->population] * UNUSUAL_FEW < in->length;",
+        ]
+        finish += [
+            "if (usual)",
+            "    context->unusual[in->population] = anew;",
+            "else /* tried again after a while */",
+            "    context->unusual[in->population] -= in->length / UNUSUAL_STEPS + 1;",
+        ]
+        parts = ["unusual", *usual.limited]
+        if rare:
+            parts.append(c.truth(usual.rare_condition).text)
+        if pick["event"]:
+            parts.append(c.truth(usual.emitted).text)
+        read = [k for k, name in enumerate(code.states) if name.name in usual.read]
+        arrays += [f"state_t before_{k}[BLOCK];" for k in read]
+        left = [f"before_{k}[i] = old_{k};" for k in read]
+        left += [f"state_{k}[base + i] = {text};" for k, text in enumerate(usual.states)]
+        if not (events and outputs.unit):
+            left.append(f"output[i] = {c.cast(usual.emit, emit_width).text};")
+        loop = _EITHER.format(
+            usual=_USUAL.format(
+                old=_indented(old, 12),
+                test=_indented(usual.test, 16),
+                unusual=" | ".join(usual.unusual) or "0",
+                body=_indented(usual.body, 12),
+                listed=" | ".join(parts),
+                stores=_indented(left, 12),
+                old_again=_indented(_old(code, "before_{0}[i]", read), 12),
+                whole=_indented([*body, *stores("e")], 12),
+                middle=_indented(middle("listed_hits", "at_listed[{0}]"), 8),
+            ),
+            loop=loop,
+        )
+    arrays += [f"int64_t {name}_hits;" for name in picked]
+    fit = f"inside += fit_{emit_width}_to_32(output, "
+    if not events:
+        epilogue = [
+            fit + "context->value + in->target + base, n,",
+            "                          in->output_shift, VALUE_LO, VALUE_HI);",
+        ]
+    elif outputs.unit:
+        epilogue = [_append(listed, "")]
+    elif direct:
+        epilogue = [_append(listed, "output")]
+    else:
+        epilogue = [
+            "value_t payload[BLOCK];",
+            fit + "payload, n, 0, VALUE_LO, VALUE_HI);",
+            _append(listed, "payload"),
+        ]
+    input_width = width_of(code.input.lo, code.input.hi)
+    return _KERNEL.format(
+        name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
+        number=number,
+        prologue=_indented(prologue, 4),
+        reduce=_reduce(c, code, outputs.reduce) if outputs.reduce else "",
+        counters=counters,
+        input_type=f"int{input_width}_t",
+        input_width=input_width,
+        input_lo=c.constant(code.input.lo, 64).text,
+        input_hi=c.constant(code.input.hi, 64).text,
+        loop=loop,
+        arrays=_indented(arrays, 8),
+        epilogue=_indented(epilogue, 8),
+        finish=_indented(finish, 4),
+    )
+
+
+def _indented(lines: Sequence[str], columns: int) -> str:
+    return "\n".join(" " * columns + line for line in lines)
+
+
+def _old(code: KernelCode, place: str, slots: Sequence[int] | None = None) -> list[str]:
+    """Definitions of the states' words as they are before the step."""
+    return [
+        line
+        for k in (range(len(code.states)) if slots is None else slots)
+        for line in (f"const state_t old_{k} = {place.format(k)};", f"(void)old_{k};")
+    ]
+
+
+def _reduce(c: C, code: KernelCode, reduce: Reduce) -> str:
+    """The first pass."""
+    before, arrays, body, combine, after = [], [], [*reduce.body], [], []
+    for number, operand in reduce.operands.items():
+        op = code.ops[number]
+        extreme = op.kind in ("max_of", "winner")
+        before.append(f"int64_t best_{number} = {'INT64_MIN' if extreme else 0};")
+        result = f"best_{number}"
+        if op.kind == "winner":
+            before.append(f"int64_t at_{number} = 0;")
+            result = f"at_{number}"
+        width = 64 if op.kind == "winner" else width_of(op.lo, op.hi)
+        arrays.append(f"int{operand.width}_t reduced_in_{number}[BLOCK];")
+        body.append(f"reduced_in_{number}[i] = {operand.text};")
+        combine.append(_COMBINE[op.kind].format(number))
+        after.append(f"const int{width}_t reduced_{number} = (int{width}_t){result};")
+    input_width = width_of(code.input.lo, code.input.hi)
+    return _REDUCE.format(
+        before=_indented(before, 4),
+        input_type=f"int{input_width}_t",
+        input_width=input_width,
+        input_lo=c.constant(code.input.lo, 64).text,
+        input_hi=c.constant(code.input.hi, 64).text,
+        arrays=_indented(arrays, 8),
+        old=_indented(_old(code, "state_{0}[base + i]"), 12),
+        body=_indented(body, 12),
+        combine=_indented(combine, 8),
+        after=_indented(after, 4),
+    )
+
+
+def _hits(name: str) -> list[str]:
+    """Arrays for the neurons of the block where something holds."""
+    return [f"int32_t hit_{name}[BLOCK + HIT_SPARE];", f"int32_t at_{name}[BLOCK + HIT_SPARE];"]
+
+
+def _append(listed: str, payload: str) -> str:
+    found = f"at_{listed}, {listed}_hits"
+    if not payload:
+        return f"count = append_spikes(context, in, base, {found}, count);"
+    return f"count = append_events(context, in, {payload}, base, {found}, count);"
+
+
+def _rare(rare: Rare, neuron: str) -> list[str]:
+    """The loop over the neurons where the rare part's condition holds."""
+    stores = [f"state_{slot}[base + i] = {text};" for slot, text in rare.states.items()]
+    return [
+        "const int64_t rare_filled = fill_vector(at_rare, rare_hits);",
+        "INDEPENDENT",
+        "for (int64_t e = 0; e < rare_filled; e++) {",
+        f"    const int64_t k = at_rare[e], i = {neuron};",
+        *(f"    {line}" for line in [*rare.body, *stores]),
+        "}",
+    ]

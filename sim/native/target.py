@@ -1,0 +1,192 @@
+"""What a language has to offer for kernels to be written in it, and the parts of a function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...compiler.kernels.code import KernelCode
+from ...compiler.kernels.rule_code import RuleCode
+from ...compiler.machine import Machine
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number in the generated source: its text, and whether it is 32 or 64 bits wide."""
+
+    text: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a parameter or table stands in the parameter block of a ``MAP``'s instruction.
+
+    A scaled parameter takes two entries, mantissa and shift; a table takes one, the place of its
+    first entry in the memory of tables of its width.
+    """
+
+    name: str
+    kind: str
+    place: int
+    width: int
+
+
+class Target(Protocol):
+    """A language that kernels can be written in."""
+
+    def cast(self, number: Number, width: int) -> Number:
+        """The same number with another width."""
+
+    def constant(self, value: int, width: int) -> Number:
+        """A number written into the source."""
+
+    def operation(
+        self, kind: str, operands: Sequence[str], numbers: Sequence[int], width: int
+    ) -> str:
+        """The text of an arithmetic operation on operands of this width."""
+
+    def assign_condition(self, name: str, text: str) -> str:
+        """A statement that names the outcome of a comparison or of a logical operation."""
+
+    def condition(self, number: Number) -> str:
+        """A 0/1 number as a condition."""
+
+    def select(self, condition: str, a: str, b: str) -> str:
+        """One of two numbers of equal width."""
+
+    def select_by_mask(self, condition: str, a: str, b: str, width: int) -> str:
+        """The same without a branch: for rules, whose conditions often are those of a whole row."""
+
+    def truth(self, condition: str) -> Number:
+        """A condition as a 0/1 number."""
+
+    def read_input(self) -> str:
+        """The kernel's input."""
+
+    def read_saved(self, name: str) -> str:
+        """A number that the body saved for the rare part."""
+
+    def read_state(self, slot: int) -> str:
+        """The word of a state."""
+
+    def read_parameter(self, slot: Slot, width: int) -> str:
+        """A parameter of fixed format as a number of this width."""
+
+    def read_reduction(self, number: int) -> str:
+        """What the first pass made of a reduction; of a ``winner`` the neuron's index."""
+
+    def is_neuron(self, index: str) -> str:
+        """The condition that this neuron has an index."""
+
+    def scale(self, a: Number, slot: Slot) -> str:
+        """A number times a scaled parameter, rounded, 64 bits wide."""
+
+    def table(self, argument: str, first: int, slot: Slot) -> str:
+        """An entry of a table."""
+
+    def beyond(self, number: Number, bits: int) -> str:
+        """A 32-bit number that is 0 if another is within -2**bits..2**bits - 1."""
+
+    def differ(self, a: Number, b: Number) -> str:
+        """A 32-bit number that is 0 if two others, of equal width, are the same."""
+
+    def divide(self, a: str, b: str, bits: int, double: bool) -> Number:
+        """A fraction; `double` says that double precision is exact."""
+
+    def assign(self, name: str, number: Number) -> str:
+        """A statement that names a number."""
+
+    def count_limited(self, before: str, after: str) -> str:
+        """A statement that counts a saturation where the two differ."""
+
+    def kernel(self, number: int, code: KernelCode, body: Sequence[str], outputs: Outputs) -> str:
+        """The whole function of a kernel."""
+
+    def read_variable(self, kind: str, number: int) -> Number:
+        """Of a rule: the full ``weight``, state `number` of the ``synapse``, variable of a side."""
+
+    def rule(
+        self, number: int, code: RuleCode, body: Sequence[str], outputs: RuleOutputs, bits: int
+    ) -> str:
+        """The whole function of a rule; `bits` are those of a residual."""
+
+    def source(self, machine: Machine, kernels: Sequence[str], rules: Sequence[str]) -> str:
+        """The whole source."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a kernel's body leaves behind: the next states and the emitted number.
+
+    `states` are already within the machine's state words; `emitted` is the condition that the
+    output is not zero; `narrow` tells that every output is certain to fit a payload, `unit` that it
+    is 0 or 1. `reduce` is the first pass of a kernel with reductions, `usual` the body for most.
+    """
+
+    slots: tuple[Slot, ...]
+    states: tuple[str, ...]
+    emit: Number
+    emitted: str
+    narrow: bool
+    unit: bool
+    rare: Rare | None
+    reduce: Reduce | None = None
+    usual: Usual | None = None
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """The first pass over the population: its body, and what is reduced afterwards.
+
+    `operands` are the numbers of the body that are reduced, by the number of the reduction.
+    """
+
+    body: tuple[str, ...]
+    operands: dict[int, Number]
+
+
+@dataclass(frozen=True)
+class Rare:
+    """What follows the body for the neurons where a condition holds.
+
+    `saved` are the numbers of the body that it reads, by the name that it reads them with;
+    `states` the slots that it stores.
+    """
+
+    condition: str
+    saved: dict[str, Number]
+    body: tuple[str, ...]
+    states: dict[int, str]
+
+
+@dataclass(frozen=True)
+class Usual:
+    """The body for usual neurons, and how to find out which are not.
+
+    A neuron is usual if all the numbers `unusual`, known after the statements `test`, and all the
+    numbers `limited`, known after the body, are 0: then the body gives what the whole one gives.
+    `constants` are to be defined before. States not named in `read` have no part in it.
+    """
+
+    test: tuple[str, ...]
+    unusual: tuple[str, ...]
+    read: frozenset[str]
+    constants: tuple[str, ...]
+    body: tuple[str, ...]
+    limited: tuple[str, ...]
+    states: tuple[str, ...]
+    emit: Number
+    emitted: str
+    rare_condition: str
+    saved: dict[str, Number]
+
+
+@dataclass(frozen=True)
+class RuleOutputs:
+    """What the body of a rule leaves behind: the full weight and the synapse's states."""
+
+    slots: tuple[Slot, ...]
+    weight: Number
+    synapses: tuple[Number, ...]

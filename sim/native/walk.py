@@ -1,0 +1,231 @@
+"""From kernel code to source text: the walk over the operations, whatever the language.
+
+The walk decides the order, the width of each number (32 or 64 bits, by the operation's range) and
+where a saturation has to be counted; a `Target` knows how to write it down. Nothing of a network's
+numbers enters the source: like a bitstream it depends on the kernels and the word widths alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ...compiler.kernels.code import REDUCTIONS, KernelCode, Op, Port
+from ...compiler.kernels.rule_code import RuleCode, Variable
+from ...compiler.machine import Machine
+from ..check import signed_range
+from .rare import RarePart
+from .target import Number, Slot, Target
+
+
+def width_of(lo: int, hi: int) -> int:
+    """32 if two's complement words of that width hold both numbers, else 64."""
+    return 32 if lo >= -(1 << 31) and hi < 1 << 31 else 64
+
+
+def parameter_slots(code: KernelCode | RuleCode) -> tuple[Slot, ...]:
+    """The layout of the parameter block of each ``MAP`` of this kernel."""
+    slots: list[Slot] = []
+    place = 0
+    for p in code.parameters:
+        slots.append(Slot(p.name, "scaled" if p.scaled else "plain", place, width_of(p.lo, p.hi)))
+        place += 2 if p.scaled else 1
+    for t in code.tables:
+        slots.append(Slot(t.name, "table", place, width_of(t.lo, t.hi)))
+        place += 1
+    return tuple(slots)
+
+
+def double_is_exact(a: Op, b: Op, bits: int) -> bool:
+    """Whether ``divide`` may use double precision; the proof stands beside the function in C."""
+    largest = 1 << 53
+    ends = (abs(a.lo), abs(a.hi), abs(b.lo), abs(b.hi))
+    return bits <= 29 and max(ends) <= largest and max(b.hi, 0) << bits < largest
+
+
+TRUTHS = frozenset("gt ge eq and or not".split())
+"""Operations whose result is 0 or 1."""
+
+
+class Walk:
+    """Operations of one kernel, turned into statements one after the other."""
+
+    def __init__(
+        self,
+        code: KernelCode | RuleCode,
+        machine: Machine,
+        target: Target,
+        counts: bool = True,
+        common: Mapping[int, int] | None = None,
+    ) -> None:
+        self.code: Any = code
+        self.counts = counts
+        self.common = common or {}
+        self.target = target
+        self.slots = {slot.name: slot for slot in parameter_slots(code)}
+        states = () if isinstance(code, RuleCode) else code.states
+        self.state_slot = {port.name: k for k, port in enumerate(states)}
+        self.state_width = 32 if machine.state_bits <= 32 else 64
+        self.first_of = {table.name: table.first for table in code.tables}
+        self.results: dict[int, Number] = {}
+        self.conditions: dict[int, str] = {}
+        self.body: list[str] = []
+        self.limited: list[tuple[Number, Number]] = []
+        """What saturations read and give."""
+
+    def run_all_but(self, rare: RarePart | None) -> None:
+        """All operations, without what is postponed."""
+        for number, op in enumerate(self.code.ops):
+            if rare is not None and number in rare.selects:
+                self._name(number, self.results[op.operands[2]])
+            elif rare is None or number not in rare.ops:
+                self._name(number, self._result(number, op))
+
+    def run_some(self, numbers: Iterable[int]) -> None:
+        """Some operations, in order; all that they depend on is among them."""
+        for number in numbers:
+            self._name(number, self._result(number, self.code.ops[number]))
+
+    def run_rare(self, rare: RarePart) -> None:
+        """What was postponed, with what it reads."""
+        for number in rare.needs:
+            text = self.target.read_saved(f"r{number}")
+            self._name(number, Number(text, self._width(number)))
+        read = {r for n in rare.ops for r in self.code.ops[n].operands}
+        for number in sorted(read.union(rare.ops).difference(rare.needs)):
+            self._name(number, self._result(number, self.code.ops[number]))
+
+    def _width(self, number: int) -> int:
+        op = self.code.ops[number]
+        return width_of(op.lo, op.hi)
+
+    def _name(self, number: int, result: Number) -> None:
+        named = Number(f"r{number}", self._width(number))
+        self.body.append(self.target.assign(named.text, self.target.cast(result, named.width)))
+        self.results[number] = named
+
+    def _operand(self, op: Op, k: int) -> Op:
+        return self.code.ops[op.operands[k]]
+
+    def _result(self, number: int, op: Op) -> Number:
+        target = self.target
+        name = str(op.args[-1]) if op.args else ""
+        match op.kind:
+            case "weight" | "synapse" | "pre" | "post":
+                return self._seen(op)
+            case "input":
+                return Number(target.read_input(), width_of(self.code.input.lo, self.code.input.hi))
+            case "state":
+                return Number(target.read_state(self.state_slot[name]), self.state_width)
+            case "param":
+                slot = self.slots[name]
+                return Number(target.read_parameter(slot, slot.width), slot.width)
+            case "const":
+                return target.constant(int(op.args[0]), width_of(op.lo, op.hi))
+            case "scale":
+                return Number(target.scale(self.results[op.operands[0]], self.slots[name]), 64)
+            case "table" if number in self.common:
+                return Number(f"common_{number}", self.slots[name].width)
+            case "table":
+                slot = self.slots[name]
+                argument = self.results[op.operands[0]].text
+                return Number(target.table(argument, self.first_of[name], slot), slot.width)
+            case "divide":
+                double = double_is_exact(self._operand(op, 0), self._operand(op, 1), int(name))
+                a, b = (self.results[r].text for r in op.operands)
+                return target.divide(a, b, int(name), double)
+            case "sat":
+                return self._sat(number, op)
+            case "winner":
+                return self._truth(number, target.is_neuron(target.read_reduction(number)))
+            case kind if kind in REDUCTIONS:
+                return Number(target.read_reduction(number), self._width(number))
+            case "gt" | "ge" | "eq":
+                return self._truth(number, self._arithmetic(op).text)
+            case "and" | "or" | "not":
+                conditions = [self.condition(r) for r in op.operands]
+                return self._truth(number, target.operation(op.kind, conditions, [], 1))
+            case "select":
+                choices = [self._operand(op, k) for k in (1, 2)]
+                width = width_of(min(o.lo for o in choices), max(o.hi for o in choices))
+                a, b = (self._text(r, width) for r in op.operands[1:])
+                condition = self.condition(op.operands[0])
+                if isinstance(self.code, RuleCode):
+                    return Number(target.select_by_mask(condition, a, b, width), width)
+                return Number(target.select(condition, a, b), width)
+        return self._arithmetic(op)
+
+    def _seen(self, op: Op) -> Number:
+        """What a rule sees."""
+        if op.kind == "weight":
+            return self.target.read_variable("weight", 0)
+        groups: dict[str, Sequence[Port | Variable]] = {
+            "synapse": self.code.synapses,
+            "pre": self.code.pre,
+            "post": self.code.post,
+        }
+        names = [one.name for one in groups[op.kind]]
+        found = self.target.read_variable(op.kind, names.index(str(op.args[0])))
+        return Number(found.text, self.state_width if op.kind == "synapse" else found.width)
+
+    def _truth(self, number: int, text: str) -> Number:
+        """Name a condition, for logical operations; as a number it is made from that name."""
+        self.conditions[number] = f"c{number}"
+        self.body.append(self.target.assign_condition(f"c{number}", text))
+        return self.target.truth(f"c{number}")
+
+    def condition(self, result: int) -> str:
+        """The condition that a result is not zero."""
+        return self.conditions.get(result) or self.target.condition(self.results[result])
+
+    def _text(self, result: int, width: int) -> str:
+        """A result at some width; what does not change is not converted, but there at both."""
+        op = self.code.ops[result]
+        if op.kind == "param" and width == 64:
+            return self.target.read_parameter(self.slots[str(op.args[0])], 64)
+        if op.kind == "const" and width == 64:
+            return self.target.constant(int(op.args[0]), 64).text
+        return self.target.cast(self.results[result], width).text
+
+    def _arithmetic(self, op: Op) -> Number:
+        count = len(op.operands)
+        numbers = [int(a) for a in op.args[count:]]
+        inner = [self._operand(op, k) for k in range(count)]
+        lo, hi = min(op.lo, *(o.lo for o in inner)), max(op.hi, *(o.hi for o in inner))
+        if op.kind == "round":
+            hi = max(hi, inner[0].hi + (1 << (numbers[0] - 1)))
+        width = 64 if numbers and numbers[0] > 30 else width_of(lo, hi)
+        texts = [self._text(r, width) for r in op.operands]
+        return Number(self.target.operation(op.kind, texts, numbers, width), width)
+
+    def _sat(self, number: int, op: Op) -> Number:
+        a = self._operand(op, 0)
+        lo, hi = int(op.args[1]), int(op.args[2])
+        if lo <= a.lo and a.hi <= hi:
+            return self.results[op.operands[0]]
+        width = width_of(min(lo, a.lo), max(hi, a.hi))
+        before = self.target.cast(self.results[op.operands[0]], width)
+        after = self._limited(before, a, lo, hi)
+        name = f"s{number}"
+        self.body.append(self.target.assign(name, after))
+        if self.counts:
+            self.body.append(self.target.count_limited(before.text, name))
+        self.limited.append((before, Number(name, width)))
+        return Number(name, width)
+
+    def state(self, number: int, machine: Machine) -> str:
+        """A result as a next state, limited to a state word without being counted."""
+        op, result = self.code.ops[number], self.results[number]
+        lo, hi = signed_range(machine.state_bits)
+        if not (lo <= op.lo and op.hi <= hi):
+            result = self._limited(self.target.cast(result, 64), op, lo, hi)
+        return self.target.cast(result, self.state_width).text
+
+    def _limited(self, number: Number, op: Op, lo: int, hi: int) -> Number:
+        """A number with the range of `op`, limited at the ends that it can pass."""
+        for kind, bound, needed in (("max", lo, op.lo < lo), ("min", hi, op.hi > hi)):
+            if needed:
+                texts = [number.text, self.target.constant(bound, number.width).text]
+                text = self.target.operation(kind, texts, [], number.width)
+                number = Number(text, number.width)
+        return number

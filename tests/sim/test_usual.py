@@ -1,0 +1,162 @@
+"""What the native engine does for usual neurons, and which inputs it keeps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from example_program import example_program
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_programs import random_kernel, random_machine, random_parameters
+
+from spikeloom.compiler.kernels.adaptive import AdaptiveLIF
+from spikeloom.compiler.kernels.izhikevich import Izhikevich
+from spikeloom.compiler.kernels.neurons import LIF, SpikingRectifiedLinear
+from spikeloom.compiler.kernels.rates import LIFRate
+from spikeloom.compiler.machine import Machine
+from spikeloom.sim.check import MEMORIES
+from spikeloom.sim.evaluate import operations
+from spikeloom.sim.golden import GoldenEngine
+from spikeloom.sim.native.engine import NativeEngine
+from spikeloom.sim.native.rare import rare_part
+from spikeloom.sim.native.rehearse import rehearsal
+from spikeloom.sim.native.table import KEEP, Builder
+from spikeloom.sim.native.usual import narrowed, usual_part
+
+NEURONS = 100
+
+
+def code_of(kernel):
+    return kernel.code(Machine())
+
+
+def leaves(code, bits, rng, n=NEURONS):
+    """Inputs and states within these ranges, their ends among them."""
+    sources = {}
+    for number, op in enumerate(code.ops):
+        if op.kind in ("input", "state"):
+            end = 1 << bits.get(number, 62)
+            lo, hi = max(op.lo, -end), min(op.hi, end - 1)
+            values = rng.integers(lo, hi, n, endpoint=True)
+            sources[op.kind, str(op.args[0])] = np.where(
+                rng.random(n) < 0.2, rng.choice([lo, hi], n), values
+            )
+    return sources
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 30))
+def test_narrowed_ranges_hold(seed, bits):
+    rng = np.random.default_rng(seed)
+    machine = random_machine(rng)
+    code = random_kernel(rng, "k", machine)
+    chosen = {n: bits for n, op in enumerate(code.ops) if op.kind in ("input", "state")}
+    ops = narrowed(code.ops, {n: (-(1 << b), (1 << b) - 1) for n, b in chosen.items()})
+    parameters = random_parameters(rng, code, machine)
+    tables = {t.name: rng.integers(t.lo, t.hi, t.entries, endpoint=True) for t in code.tables}
+    results, _ = operations(code, leaves(code, chosen, rng), parameters, tables)
+    for number, known in enumerate(ops):
+        assert known.lo <= results[number].min() and results[number].max() <= known.hi, number
+
+
+@pytest.mark.parametrize(
+    ("kernel", "tables"),
+    [
+        (LIF(tau_rc=0.02, tau_ref=0.002), 1),
+        (LIF(tau_rc=0.06, tau_ref=0.002, min_voltage=-1.0, reset=-1.0), 1),
+        (AdaptiveLIF(tau_rc=0.02, tau_ref=0.002), 1),
+    ],
+    ids=repr,
+)
+def test_integrating_neurons_have_a_usual_part_without_look_up(kernel, tables):
+    code = code_of(kernel)
+    part = usual_part(code, rare_part(code))
+    assert part is not None and len(part.common) == tables
+    assert part.bits
+
+
+@pytest.mark.parametrize("kernel", [LIFRate(tau_rc=0.02, tau_ref=0.002)], ids=repr)
+def test_tables_of_the_input_are_looked_up_for_all(kernel):
+    code = code_of(kernel)
+    assert usual_part(code, rare_part(code)) is None
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        LIF(tau_rc=0.02, tau_ref=0.002),
+        AdaptiveLIF(tau_rc=0.02, tau_ref=0.002),
+        Izhikevich(),
+        SpikingRectifiedLinear(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.6, 1.0])
+def test_any_share_of_unusual_neurons_gives_the_same(kernel, share):
+    """Over many steps, so that both ways of doing a population are taken."""
+    program = rehearsal(_program_of(kernel))
+    golden, native = GoldenEngine(program), NativeEngine(program)
+    rng = np.random.default_rng(int(share * 100))
+    part = usual_part(code_of(kernel), rare_part(code_of(kernel)))
+    for _ in range(3):
+        state = np.zeros_like(program.state)
+        n = state.shape[1]
+        for slot, port in enumerate(code_of(kernel).states):
+            bits = (
+                [b for k, b in part.bits.items() if _name(kernel, k) == port.name] if part else []
+            )
+            end = 1 << (bits[0] if bits else 20)
+            small = rng.integers(max(port.lo, -end // 64), min(port.hi, end // 64), n)
+            large = rng.integers(port.lo, port.hi, n, endpoint=True)
+            state[slot] = np.where(rng.random(n) < share, large, small)
+        for engine in (golden, native):
+            engine.load_memory("state", state)
+            engine.run(4, {}, [])
+        for name in MEMORIES:
+            assert np.array_equal(golden.memory(name), native.memory(name)), name
+        assert golden.saturations() == native.saturations()
+
+
+def _name(kernel, number):
+    return code_of(kernel).ops[number].args[0]
+
+
+def _program_of(kernel):
+    """A Program with one population of this kernel, as `rehearsal` wants it."""
+    import nengo
+
+    import spikeloom
+
+    types = {
+        LIF: nengo.LIF(),
+        AdaptiveLIF: nengo.AdaptiveLIF(),
+        Izhikevich: nengo.Izhikevich(),
+        SpikingRectifiedLinear: nengo.SpikingRectifiedLinear(),
+    }
+    with nengo.Network(seed=1) as network:
+        nengo.Probe(nengo.Ensemble(30, 1, neuron_type=types[type(kernel)]).neurons)
+    with spikeloom.Simulator(network, progress_bar=False) as sim:
+        return sim.program
+
+
+def test_inputs_that_hold_are_kept():
+    program = example_program()
+    # An observed sum has to be there in each step.
+    assert KEEP not in Builder(program).build().records["opcode"]
+    unseen = {n: p for n, p in program.outputs.items() if p.memory != "accumulator"}
+    program = replace(program, outputs=unseen)
+    assert np.count_nonzero(Builder(program).build().records["opcode"] == KEEP) == 1
+    name, port = next(iter(program.inputs.items()))
+    native, golden = NativeEngine(program), GoldenEngine(program)
+    rng = np.random.default_rng(1)
+    outputs = list(program.outputs)
+    for steps in (1, 2, 9, 1, 30):
+        value = rng.integers(-(1 << 16), 1 << 16, (steps, port.size))
+        value[len(value) // 2 :] = value[-1]
+        found = native.run(steps, {name: value}, outputs)
+        expected = golden.run(steps, {name: value}, outputs)
+        for output in outputs:
+            np.testing.assert_array_equal(found[output], expected[output])
+        for memory in MEMORIES:
+            np.testing.assert_array_equal(native.memory(memory), golden.memory(memory))
+        assert native.saturations() == golden.saturations()
