@@ -13,7 +13,15 @@ from .instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from .kernels.code import KernelCode
 from .kernels.rule_code import RuleCode
 from .machine import Machine
-from .timing import UPD_COUNT, ConvolutionTiming, Cycles, MapTiming, UpdateTiming, latencies
+from .timing import (
+    UPD_COUNT,
+    UPD_DRAIN,
+    ConvolutionTiming,
+    Cycles,
+    MapTiming,
+    UpdateTiming,
+    latencies,
+)
 
 
 def issued_rows(instruction: Mac | Evt, count: Cycles = 0) -> Cycles:
@@ -38,6 +46,13 @@ class PhaseClock:
     """Follows one run of one phase, instruction by instruction.
 
     Call `hand_over` for each instruction in order, then `finish`.
+
+    Attributes
+    ----------
+    learning : bool
+        Whether ``UPD`` runs.
+    begins : int or int64 ndarray
+        Of the ``UPD`` that was handed over last: the cycle before its first issue or look.
     """
 
     def __init__(
@@ -55,6 +70,7 @@ class PhaseClock:
         self._update = {name: UpdateTiming(code, machine) for name, code in (rules or {}).items()}
         self.convolution = ConvolutionTiming(machine)
         self.learning = True
+        self.begins: Cycles = 0
         self.restart()
 
     def restart(self) -> None:
@@ -63,6 +79,7 @@ class PhaseClock:
         self._issued: Cycles | None = None  # last issue of the MAC or EVT before
         self._drained: Cycles = 0  # all writes so far have landed, and can be read
         self._after_map = False
+        self._after_update = False
 
     def map_timing(self, kernel: str, captures: bool = False) -> MapTiming:
         """Timing of a ``MAP`` of this kernel."""
@@ -98,9 +115,11 @@ class PhaseClock:
             raise TypeError(f"the loom's clock does not know {type(instruction).__name__}")
         alone = isinstance(instruction, (Map, Upd, Cnv))
         handover = self._ready
-        if alone or self._after_map or instruction.wait:
+        updates = isinstance(instruction, Upd)
+        waits = self._after_update if updates else alone or self._after_map or instruction.wait
+        if waits:
             handover = np.maximum(handover, self._drained)
-        if self._issued is not None:
+        if self._issued is not None and not updates:
             adds = isinstance(instruction, (Mac, Evt)) and not instruction.clear
             handover = np.maximum(handover, self._issued + (self._at.gap if adds else 0))
         self._ready = handover + self._at.period
@@ -108,6 +127,7 @@ class PhaseClock:
             timing = self._map[instruction.kernel, bool(instruction.captures)]
             last = timing.last_write(handover, instruction.length)
             self._drained = last + self._at.drain
+            self._ready = handover + timing.first_issue - 1 + self._at.period
         elif isinstance(instruction, Upd):
             self._update_over(instruction, handover, count, fired)
         elif isinstance(instruction, Cnv):
@@ -125,20 +145,20 @@ class PhaseClock:
             self._drained = np.maximum(self._drained, written)
         if alone:
             self._issued = None
-        self._after_map = alone
+        self._after_map, self._after_update = alone, updates
         return _plain(handover)
 
     def _update_over(
         self, i: Upd, handover: Cycles, count: Cycles, fired: np.ndarray | None
     ) -> None:
         timing = self._update[i.rule]
-        go = handover + timing.load
-        self._ready = go + self._at.period
+        self.begins = np.maximum(handover + timing.load, self._drained - 1)
+        self._ready = self.begins + self._at.period
         if not self.learning:
             return
         busy = timing.busy(i, count) if fired is None else timing.updates(i, 0, fired).busy
-        last = go + busy + timing.write + UPD_COUNT
-        self._drained = np.maximum(self._drained, np.where(busy > 0, last + self._at.drain, 0))
+        last = self.begins + busy + timing.write + UPD_COUNT
+        self._drained = np.maximum(self._drained, np.where(busy > 0, last + UPD_DRAIN, 0))
 
     def finish(self) -> Cycles:
         """Cycles of the whole phase: from its accepted start until the next can be accepted."""

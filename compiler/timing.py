@@ -16,16 +16,20 @@ fetched and decoded, and its event count read, in the meantime. The rules:
   clears its accumulators, else ``gap`` later, so that what it adds to has been written.
 * ``MAP`` loads its parameters, issues one neuron per cycle, and writes its states, then its output.
   If its kernel reduces, a pass over all neurons that writes nothing comes before.
-* ``UPD`` loads its parameters, then issues one word of all lanes per cycle, and writes it ``write``
-  cycles (`UpdateTiming`) later; saturations are counted one cycle after the last write. One that
-  selects nothing, or that is switched off, loads its parameters and does nothing.
+* ``UPD`` is handed over, and loads its parameters, while the instruction before it still runs,
+  unless that is an ``UPD`` too. When its parameters have been loaded, but not sooner than one cycle
+  before it could be handed over if it waited like others, it issues one word of all lanes per
+  cycle, and writes it ``write`` cycles (`UpdateTiming`) later; saturations are counted one cycle
+  after the last write. One that selects nothing, or that is switched off, does nothing instead.
 * ``CNV`` loads its extension word, then looks for the first source element that is not 0. It spends
   at least ``period`` cycles (`ConvolutionTiming`) on each, whatever it reaches, and looks for the
   next one meanwhile, one element per cycle. Slot s of one is issued s cycles after its first and
   written ``write`` cycles later. Without events it does nothing.
-* An instruction that waits, every ``MAP``, ``UPD``, ``CNV`` and whatever follows, is handed over
-  ``drain`` cycles after the last write before it. So is the end of the phase, in whose handover
-  cycle the sequencer is done; it accepts the next start one cycle later.
+* An instruction that waits, every ``MAP``, ``CNV`` and whatever follows these or an ``UPD``, is
+  handed over ``drain`` cycles after the last write before it; `UPD_DRAIN` cycles after the count of
+  its saturations if that was an ``UPD``: what it wrote is not read sooner than some cycles later.
+  So is the end of the phase, in whose handover cycle the sequencer is done; it accepts the next
+  start one cycle later.
 
 Everything here takes event counts either as integers or as int64 arrays (one element per step),
 and gives integers or arrays accordingly.
@@ -73,6 +77,9 @@ UPD_STORE = 1
 
 UPD_COUNT = 1
 """Saturations are counted this many cycles after the last write."""
+
+UPD_DRAIN = 1
+"""From this count to the handover of the next instruction."""
 
 ADDRESS_STEPS = 2
 """Operations from a value or event to the weights' address: choice, addition."""
@@ -258,13 +265,16 @@ class UpdateTiming:
     Attributes
     ----------
     load : int
-        From the handover to the cycle before the first issue.
+        From the handover to the cycle before the first issue, at least.
     write : int
         From an issue to its write.
     decide : int
         From an event's address to the decision whether it selects another word.
     prepare : int
-        From that decision to the cycle before the first issue of the word, at least.
+        From that decision to the cycle before the first issue of the word, at least: the address of
+        its weights is needed a memory's latency after the issue.
+    resume : int
+        From that cycle to the decision about the next event.
     """
 
     def __init__(self, code: RuleCode, machine: Machine) -> None:
@@ -274,7 +284,8 @@ class UpdateTiming:
         self.load = at.fetch + update_extension_words(code)
         self.write = 2 * at.memory + at.address + UPD_SOURCES + self.depth + UPD_STORE
         self.decide = at.memory
-        self.prepare = multiplier_latency(machine) + 2
+        self.prepare = max(1, multiplier_latency(machine) - at.memory)
+        self.resume = max(1, 1 + at.memory - self.prepare)
 
     def busy(self, i: Upd, count: Cycles) -> Cycles:
         """At most so many cycles go by until the last issue, with `count` events in the list.
@@ -285,23 +296,31 @@ class UpdateTiming:
             return i.rows * i.words
         if i.gate == "pre":
             return count * i.words
+        # The more words the longer; events that share a word cost most if they share few words.
         words = np.minimum(count, i.words)
+        others = max(1, self._lanes - 1)
+        full, rest = np.divmod(count - words, others)
+        streams = full * self._word(i, others) + np.where(rest > 0, self._word(i, rest), 0)
+        alone = np.maximum(words - full - (rest > 0), 0)
         first = 1 + self.decide + self.prepare
-        further = (words - 1) * max(i.rows, self.prepare + 1)
-        same = (count - words) * (self.decide + 1)
-        return np.where(count > 0, first + further + i.rows + same, 0)
+        return np.where(count > 0, first + streams + alone * self._word(i, 0), 0)
 
-    def updates(self, i: Upd, handover: int, fired: np.ndarray) -> Updates:
+    def _word(self, i: Upd, others: Cycles) -> Cycles:
+        """Cycles from a word's first issue to that of the next one, with further events in it."""
+        looks = self.resume + (self.decide + 1) * others + self.prepare
+        return np.maximum(i.rows, looks)
+
+    def updates(self, i: Upd, begins: int, fired: np.ndarray) -> Updates:
         """All that is issued.
 
         Parameters
         ----------
         i : Upd
-        handover : int
+        begins : int
+            Cycle before the first issue or look, as `PhaseClock.begins` has it.
         fired : (n,) int64 ndarray
             Indices of the events in the list, ascending; without meaning for ``"always"``.
         """
-        go = handover + self.load
         rows = np.asarray(fired, np.int64) if i.gate == "pre" else np.arange(i.rows)
         if i.gate == "post":
             words, starts, busy = self._selected(i, fired)
@@ -309,7 +328,7 @@ class UpdateTiming:
             words = np.arange(i.words)
             starts = len(rows) * words
             busy = len(rows) * i.words
-        issues = go + 1 + starts[:, None] + np.arange(len(rows))
+        issues = begins + 1 + starts[:, None] + np.arange(len(rows))
         return Updates(
             np.tile(rows, len(words)),
             np.repeat(words, len(rows)),
@@ -336,7 +355,7 @@ class UpdateTiming:
             words.append(word)
             starts.append(begun)
             finished = begun + i.rows
-            decided = begun + 1
+            decided = begun + self.resume
         return np.array(words, np.int64), np.array(starts, np.int64), finished
 
 

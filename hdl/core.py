@@ -194,12 +194,13 @@ class Core(wiring.Component):
     def _operands(self) -> list[Any]:
         """What the lanes multiply with, and what is added to the weights' address."""
         operands, lanes, convolver = self.operands, self.lanes, self.convolver
-        if convolver is None:
-            return [lanes.x.eq(operands.x), lanes.index.eq(operands.index)]
-        return [
-            lanes.x.eq(Mux(convolver.active, convolver.late_x, operands.x)),
-            lanes.index.eq(Mux(convolver.active, 0, operands.index)),
-        ]
+        x, index = operands.x, operands.index
+        if self.updater is not None:
+            index = Mux(self.updater.by_word, self.updater.offset, index)
+        if convolver is not None:
+            x = Mux(convolver.active, convolver.late_x, x)
+            index = Mux(convolver.active, 0, index)
+        return [lanes.x.eq(x), lanes.index.eq(index)]
 
     def _learning(self, m: Module, host: wiring.PureInterface, updater: Updater) -> None:
         """The updater, the post memories, and the switch that turns learning on and off."""
@@ -233,9 +234,9 @@ class Core(wiring.Component):
             updater.event_q.eq(operands.event_q),
             updater.weight_address.eq(lanes.weight_address),
             updater.weight_q.eq(lanes.weight_q),
-            mapper.update_begin.eq(sequencer.update_begin),
-            mapper.update_load.eq(sequencer.update_load),
+            mapper.update_go.eq(sequencer.update_go),
             mapper.update_end.eq(updater.end),
+            mapper.update_population.eq(updater.population),
             mapper.updates.eq(updater.active),
             mapper.update_address.eq(updater.state_address),
             mapper.update_saturations.eq(updater.saturations),

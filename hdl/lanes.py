@@ -35,7 +35,7 @@ class Lanes(wiring.Component):
     host : HostBus, in
     token : Token, in
     x, index : in
-        From the operands.
+        From the operands; an update by post neurons has the offset of its word instead of an index.
     map_reads : bool, in; map_address : unsigned, in
         The mapper reads accumulators.
     word : unsigned, out
@@ -65,7 +65,7 @@ class Lanes(wiring.Component):
                 "host": In(HostBus(shape)),
                 "token": In(Token(Encoding(shape))),
                 "x": In(signed(machine.value_bits)),
-                "index": In(machine.index_bits),
+                "index": In(max(machine.index_bits, bits_for(shape.weight_words))),
                 "map_reads": In(1),
                 "map_address": In(bits_for(shape.accumulator_words)),
                 "word": Out(word),

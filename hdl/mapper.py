@@ -62,10 +62,11 @@ class Mapper(wiring.Component):
         Read data for the host, by memory name.
     last : bool, out
         The population's last neuron leaves its kernel; its states are written.
-    update_begin, update_load, update_end, updates : bool, in
-    update_address : unsigned, in; update_saturations : unsigned, in
+    update_go, update_end, updates : bool, in
+    update_population, update_address : unsigned, in; update_saturations : unsigned, in
         Of the updater, if the shape has rules: while it `updates`, the state memories are read at
-        its address; what it limits is counted here.
+        its address; what it limits is counted here, and added to its population's counter one cycle
+        after its end.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -98,8 +99,8 @@ class Mapper(wiring.Component):
         for k in range(self.slots):
             members[f"did_state_{k}"] = Out(WritePort(shape.state_words, machine.state_bits))
         if shape.rules:
-            names = ("update_begin", "update_load", "update_end", "updates")
-            members |= dict.fromkeys(names, In(1))
+            members |= dict.fromkeys(("update_go", "update_end", "updates"), In(1))
+            members["update_population"] = In(self.encoding.further["population"].width)
             members["update_address"] = In(bits_for(shape.state_words))
             sats = max(sum(op.kind == "sat" for op in code.ops) for code in shape.rules)
             members["update_saturations"] = In(bits_for(machine.lanes * sats + 1))
@@ -180,7 +181,6 @@ class Mapper(wiring.Component):
         limits.append(scale_in.limited & enters)
         limits += [p.saturations for p in pipelines]
         if shape.rules:
-            limits.append(self.update_saturations)
             m.d.comb += self.last.eq(_merge([(p.out_valid, p.out_last) for p in pipelines], 1)[1])
         self._saturations(m, limits)
         return m
@@ -269,9 +269,8 @@ class Mapper(wiring.Component):
                 m.d.sync += held.eq(self.load_word[f.start : f.start + f.width])
             setattr(self, name, held)
         if self.shape.rules:
-            f = self.encoding.further["population"]
-            with m.If(self.update_load & (self.load_index == 0)):
-                m.d.sync += self.population.eq(self.load_word[f.start : f.start + f.width])
+            with m.If(self.update_go):
+                m.d.sync += self.population.eq(self.update_population)
 
     def _states(
         self, m: Module, pipelines: list[KernelPipeline], reads: Value, again: Value
@@ -427,21 +426,23 @@ class Mapper(wiring.Component):
         """Add what was limited during a ``MAP`` to its population's counter.
 
         The last flag comes with the last write, is in `now` one cycle later and in `counted` two
-        cycles later: in time for the end.
+        cycles later: in time for the end. What an update limits has been added up before.
         """
         host = self.host
         most = sum((1 << len(f)) - 1 for f in flags)  # in a cycle, and of a neuron
         neurons = self.shape.accumulator_words * self.shape.machine.lanes
         now = Signal(range(most + 1))
         counted = Signal(min(SATURATION_BITS, bits_for(neurons * most + 1)))
-        begin, end = self.begin, self.end
+        begin, end, more = self.begin, self.end, now
         if self.shape.rules:
             counted = Signal(SATURATION_BITS, name="counted")
-            begin, end = begin | self.update_begin, end | self.update_end
+            begin = begin | self.update_go
+            end = end | register(m, self.update_end, "update_ended")
+            more = now + self.update_saturations
         before = self.memory_q["saturation"]
         m.d.sync += [
             now.eq(sum(flags, Const(0, 1))),
-            counted.eq(Mux(begin, 0, counted + now)),
+            counted.eq(Mux(begin, 0, counted + more)),
         ]
         total = (before + counted)[:SATURATION_BITS]
         address_bits = len(self.population)

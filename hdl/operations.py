@@ -9,7 +9,14 @@ from amaranth.lib import wiring
 
 from ..compiler.encoding import SHIFT_BITS, Encoding, bits_for, parameter_width, table_words
 from ..compiler.kernels.code import KernelCode, Op, signed_bits
-from ..compiler.kernels.pipeline import STATIC, WIRES, Pipeline, memory_latency
+from ..compiler.kernels.pipeline import (
+    STATIC,
+    WIRES,
+    Pipeline,
+    clipped,
+    memory_latency,
+    taken,
+)
 from ..compiler.kernels.rule_code import RuleCode
 from ..compiler.machine import Machine
 from ..compiler.shape import Shape
@@ -110,7 +117,7 @@ class Operations:
     def operands(self, number: int) -> list[Value]:
         """The operands of an operation, at the stage at which it takes them."""
         start = self.stages.starts[number]
-        return [self.at(i, start) for i in self.code.ops[number].operands]
+        return [self.at(i, start) for i in taken(self.code, number)]
 
     def at(self, number: int, stage: int) -> Value:
         """Result `number` as it stands at `stage`, delayed where it was ready earlier."""
@@ -155,6 +162,9 @@ class Operations:
                 return multiply(self.m, x[0], x[1], self.machine, name)
             case "divide":
                 return divide(self.m, x[0], x[1], int(op.args[2]), self.machine, name)
+        if clip := clipped(self.code, number):
+            _, low, high = clip
+            return _limit(x[0], low, high)
         return _combine(op, x)
 
     def table(
@@ -233,6 +243,9 @@ def _combine(op: Op, x: list[Value]) -> Value:
         case "select":
             return Mux(x[0] != 0, x[1], x[2])
         case "sat":
-            low, high = int(op.args[1]), int(op.args[2])
-            return Mux(x[0] < low, low, Mux(x[0] > high, high, x[0]))
+            return _limit(x[0], int(op.args[1]), int(op.args[2]))
     raise AssertionError(op.kind)
+
+
+def _limit(x: Value, low: int, high: int) -> Value:
+    return Mux(x < low, low, Mux(x > high, high, x))

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler.encoding import Encoding, bits_for
 from ..compiler.kernels.code import Op, signed_bits
-from ..compiler.kernels.pipeline import pipeline
+from ..compiler.kernels.pipeline import pipeline, scaled_factor
 from ..compiler.kernels.rule_code import RuleCode
 from ..compiler.shape import Shape
 from .arithmetic import register
@@ -153,7 +153,8 @@ class RulePipeline(wiring.Component):
                 return self._registers.plain[name]
         x = o.operands(number)
         if op.kind == "scale":
-            unit = Scaler(self.shape.machine, len(x[0]), op.bits)
+            _, zeros = scaled_factor(code, op)
+            unit = Scaler(self.shape.machine, len(x[0]), op.bits, zeros)
             m.submodules[f"{o.prefix}r{number}_scaler"] = unit
             mantissa, shift = self._registers.scaled[str(op.args[1])]
             m.d.comb += [unit.x.eq(x[0]), unit.mantissa.eq(mantissa), unit.shift.eq(shift)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, signed
+from amaranth import Cat, Const, Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,8 @@ class Scaler(wiring.Component):
     machine : Machine
     x_bits, y_bits : int
         Widths (signed); of a larger result the lowest `y_bits` are kept.
+    zeros : int
+        So many zeros stand behind the product, before it is shifted.
 
     Attributes
     ----------
@@ -29,8 +31,8 @@ class Scaler(wiring.Component):
     y : signed(y_bits), out
     """
 
-    def __init__(self, machine: Machine, x_bits: int, y_bits: int) -> None:
-        self.machine = machine
+    def __init__(self, machine: Machine, x_bits: int, y_bits: int, zeros: int = 0) -> None:
+        self.machine, self.zeros = machine, zeros
         super().__init__(
             {
                 "x": In(signed(x_bits)),
@@ -44,6 +46,7 @@ class Scaler(wiring.Component):
         """The component as an Amaranth module."""
         m = Module()
         product = multiply(m, self.x, self.mantissa, self.machine, "product")
+        product = Cat(Const(0, self.zeros), product).as_signed()
         steps = Steps(m, self.machine.operations_per_stage, SHIFT_STEPS)
         m.d.comb += self.y.eq(shift_right(steps, product, self.shift, "shift"))
         return m

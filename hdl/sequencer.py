@@ -80,8 +80,10 @@ class Sequencer(wiring.Component):
         The first neuron is issued in the next cycle.
     map_end : bool, in
         ``drain - 1`` cycles after the last write of the ``MAP``.
-    update, update_begin, update_load, update_go, update_end
-        The same of an ``UPD``, if the shape has rules. `update_go` does not come if it is skipped.
+    update, update_load, update_go, update_end
+        The same of an ``UPD``, if the shape has rules. It is handed over early; `update_go` comes
+        when it may begin, and does not if it is skipped. `update_end` comes one cycle before the
+        next handover.
     learning : bool, in
         Run ``UPD``.
     convolution, convolution_begin, convolution_load, convolution_go, convolution_end
@@ -100,7 +102,7 @@ class Sequencer(wiring.Component):
         if shape.rules:
             learning = {
                 "update": Out(UpdateFields(e)),
-                **dict.fromkeys(("update_begin", "update_load", "update_go"), Out(1)),
+                **dict.fromkeys(("update_load", "update_go"), Out(1)),
                 **dict.fromkeys(("update_end", "learning"), In(1)),
             }
         if shape.post_memories:
@@ -151,6 +153,7 @@ class Sequencer(wiring.Component):
         is_update = opcode == UPD
 
         handover, multiply = Signal(), Signal()
+        self._begin_update, self._update_decided = Signal(name="begin_update"), Signal()
         ready = self._fetch(m, following, handover, multiply)
         m.d.comb += self.list.eq(following[e.multiply["list"].start :][: len(self.list)])
 
@@ -168,6 +171,7 @@ class Sequencer(wiring.Component):
             in_flight.append(register(m, in_flight[-1], f"in_flight_{n}"))
         map_active = Signal()
         drained = ~Cat(*in_flight).any()
+        soon_drained = ~Cat(*in_flight[:-1]).any() & (~map_active | self.map_end)
         no_hazard = Mux(
             clear,
             ~issuer.running | issuer.finishing,
@@ -176,16 +180,18 @@ class Sequencer(wiring.Component):
         waits = head["wait"] | is_map | is_end
         adds_up = handover & ~is_map & ~is_end
         ready_too = ~map_active
-        if self.shape.rules:
-            update_active = self._update(m, following, handover & is_update, empty)
-            waits, adds_up = waits | is_update, adds_up & ~is_update
-            ready_too = ready_too & ~update_active
         if self.shape.stencil_words:
             is_convolution = opcode == CNV
             convolves = self._convolution(m, following, handover & is_convolution)
             waits, adds_up = waits | is_convolution, adds_up & ~is_convolution
             ready_too = ready_too & ~convolves
-        may_start = Mux(waits, drained, no_hazard) & ready_too
+            soon_drained = soon_drained & (~convolves | self.convolution_end)
+        may_start: Value = Mux(waits, drained, no_hazard) & ready_too
+        if self.shape.rules:
+            m.d.comb += self._begin_update.eq(handover & is_update)
+            update_active = self._update(m, following, soon_drained, empty)
+            adds_up = adds_up & ~is_update
+            may_start = (may_start | is_update) & ~update_active
         m.d.comb += [
             handover.eq(~self.idle & ready & may_start),
             multiply.eq(adds_up),
@@ -207,22 +213,26 @@ class Sequencer(wiring.Component):
                 m.d.sync += self.map_captures.eq(clear)
         return m
 
-    def _update(self, m: Module, following: Signal, begin: Value, empty: Value) -> Signal:
+    def _update(self, m: Module, following: Signal, may_begin: Value, empty: Value) -> Signal:
         """Hand an ``UPD`` over; returns whether one is at work.
 
-        Its event count still stands when its parameters have been loaded.
+        It loads its parameters at once, and stays the following instruction, whose event count is
+        looked at, until it begins.
         """
         active = Signal(name="update_active")
-        m.d.comb += self.update_begin.eq(begin)
-        with m.If(begin):
+        loaded = Signal(name="update_loaded")
+        decided = self._update_decided
+        m.d.comb += decided.eq((self._loaded | loaded) & may_begin)
+        m.d.sync += loaded.eq((self._loaded | loaded) & ~may_begin)
+        with m.If(self._begin_update):
             m.d.sync += active.eq(1)
             for name in UPDATE_FIELDS:
                 f = self.encoding.update[name]
                 m.d.sync += getattr(self.update, name).eq(following[f.start : f.start + f.width])
-        with m.Elif(self.update_end | (self._loaded & ~self.update_go)):
+        with m.Elif(self.update_end | (decided & ~self.update_go)):
             m.d.sync += active.eq(0)
         none = empty & (self.update.gate != ALWAYS)
-        m.d.comb += self.update_go.eq(self._loaded & active & self.learning & ~none)
+        m.d.comb += self.update_go.eq(decided & self.learning & ~none)
         return active
 
     def _convolution(self, m: Module, following: Signal, begin: Value) -> Signal:
@@ -265,8 +275,8 @@ class Sequencer(wiring.Component):
         if self.shape.rules:
             update_counts = Array(update_extension_words(code) for code in self.shape.rules)
             rule = following[self.encoding.update["rule"].start :][: len(self.update.rule)]
-            words = Mux(self.update_begin, update_counts[rule], words)
-            begin = begin | self.update_begin
+            words = Mux(self._begin_update, update_counts[rule], words)
+            begin = begin | self._begin_update
         if self.shape.stencil_words:
             words = Mux(self.convolution_begin, CNV_EXTENSION_WORDS, words)
             begin = begin | self.convolution_begin
@@ -287,13 +297,15 @@ class Sequencer(wiring.Component):
         with m.If(in_load):
             m.d.sync += [loading.eq(~at_end), index.eq(Mux(at_end, 0, index + 1))]
         load, loaded = in_load & ~at_end, at_end
+        over: Value = at_end
         if self.shape.rules:
             for_update = Signal()
             with m.If(begin):
-                m.d.sync += for_update.eq(self.update_begin)
+                m.d.sync += for_update.eq(self._begin_update)
             m.d.comb += self.update_load.eq(load & for_update)
             self._loaded = loaded & for_update
             load, loaded = load & ~for_update, loaded & ~for_update
+            over = loaded | self._update_decided
         if self.shape.stencil_words:
             for_convolution = Signal()
             with m.If(begin):
@@ -306,7 +318,7 @@ class Sequencer(wiring.Component):
             self.load_index.eq(index),
             self.load_word.eq(self.fetch_word),
             self.map_go.eq(loaded),
-            take.eq(settle | multiply | at_end),
+            take.eq(settle | multiply | over),
         ]
         counter = self.fetch_address
         with m.If(started):

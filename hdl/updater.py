@@ -16,7 +16,14 @@ from amaranth.lib.wiring import In, Out
 from ..compiler.encoding import POST, PRE, Encoding, bits_for, memories
 from ..compiler.kernels.pipeline import multiplier_latency
 from ..compiler.shape import Shape
-from ..compiler.timing import ADDRESS_STEPS, UPD_COUNT, UPD_SOURCES, UPD_STORE, latencies
+from ..compiler.timing import (
+    ADDRESS_STEPS,
+    UPD_COUNT,
+    UPD_DRAIN,
+    UPD_SOURCES,
+    UPD_STORE,
+    latencies,
+)
 from .arithmetic import Steps, delay, register
 from .host import HostBus, extension_words, pass_on, selected
 from .operands import LanesWritePort, WritePort
@@ -24,7 +31,7 @@ from .primitives import add_memory, add_multiplier
 from .rule import RulePipeline
 from .sequencer import UpdateFields
 
-assert UPD_SOURCES == UPD_STORE == UPD_COUNT == 1
+assert UPD_SOURCES == UPD_STORE == UPD_COUNT == UPD_DRAIN == 1
 
 
 class Updater(wiring.Component):
@@ -43,11 +50,15 @@ class Updater(wiring.Component):
     go, load : bool, in; load_index, load_word : in
         From the sequencer.
     end : bool, out
-        ``drain - 1`` cycles after the saturations' count.
+        With the saturations' count, `UPD_DRAIN` cycles before the next handover.
     active : bool, out
         From `go` on until `end`: it drives the operands, the lanes and the states' address.
     source : unsigned, out; event : bool, out; weights : unsigned, out
         A token for them: address of an event, whether its index counts, address of the weights.
+    by_word : bool, out; offset : unsigned, out
+        An offset takes the place of the event's index, in the cycle in which that would come.
+    population : unsigned, out
+        Whose saturations these are.
     event_q : unsigned, in
         The event, a memory's latency after its address.
     state_address : unsigned, out; state_K : signed, in
@@ -83,6 +94,9 @@ class Updater(wiring.Component):
             "source": Out(e.multiply["source"].width),
             "event": Out(1),
             "weights": Out(e.multiply["weights"].width),
+            "by_word": Out(1),
+            "offset": Out(bits_for(shape.weight_words)),
+            "population": Out(e.further["population"].width),
             "event_q": In(machine.value_bits + machine.index_bits),
             "state_address": Out(bits_for(shape.state_words)),
             "weight_address": In(bits_for(shape.weight_words)),
@@ -138,7 +152,7 @@ class Updater(wiring.Component):
         self._rules(m, valid, last)
         self._write(m, delay(m, self.weight_address, at.memory + UPD_SOURCES, "address"))
 
-        after = read + UPD_SOURCES + UPD_STORE + at.drain - 1
+        after = read + UPD_SOURCES + UPD_STORE + UPD_DRAIN - 1
         ends = Signal(name="ends")
         # What has come out at one depth must not come out again at another one's.
         m.d.comb += ends.eq(self._by_depth(m, delay(m, finish, after, "finish"), "end", ends))
@@ -157,6 +171,7 @@ class Updater(wiring.Component):
             with m.If(self.load & (self.load_index == 0)):
                 m.d.sync += held.eq(self.load_word[f.start : f.start + f.width])
             self.further[name] = held
+        m.d.comb += self.population.eq(self.further["population"])
 
     def _issue(self, m: Module) -> tuple[Value, Value, Value, Value, Value]:
         """One row of one word per cycle: (valid, of the last word, word, counted row, finish).
@@ -166,22 +181,21 @@ class Updater(wiring.Component):
         """
         fields = self.fields
         by_events, by_post = fields.gate == PRE, fields.gate == POST
-        rows = Signal(max(len(fields.rows), len(self.count)))
-        with m.If(self.load):
-            m.d.sync += rows.eq(Mux(by_events, self.count, fields.rows))
+        # The count stands until the sequencer goes on to the next instruction.
+        held = Signal(max(len(fields.rows), len(self.count)), name="rows")
+        rows = Mux(self.active, held, Mux(by_events, self.count, fields.rows))
+        m.d.sync += held.eq(rows)
 
         running, last_row, last_word = Signal(), Signal(), Signal()
-        left, row = Signal.like(rows), Signal.like(fields.rows)
+        left, row = Signal.like(held, name="left"), Signal.like(fields.rows)
         word = Signal.like(fields.words)
         source, base = Signal.like(fields.source), Signal.like(self.weights)
         taken = Signal()
-        scanning, found, found_word, found_weights = self._next_word(m, taken)
+        scanning, found, found_word = self._next_word(m, taken)
         m.d.comb += taken.eq(found & (~running | last_row))
         begins = Mux(by_post, taken, self.go | (running & last_row & ~last_word))
         following = Mux(by_post, found_word, Mux(self.go, 0, word + 1)[: len(word)])
-        place = Mux(
-            by_post, found_weights, Mux(self.go, fields.weights, base + fields.rows)[: len(base)]
-        )
+        place = Mux(by_post | self.go, fields.weights, base + fields.rows)[: len(base)]
         m.d.sync += running.eq(begins | (running & ~last_row))
         with m.If(begins):
             m.d.sync += [
@@ -206,14 +220,17 @@ class Updater(wiring.Component):
         m.d.comb += [
             self.source.eq(Mux(by_post, self._pointer, source)),
             self.event.eq(by_events),
+            self.by_word.eq(by_post & self.active),
         ]
         finish = register(m, busy, "was_busy") & ~busy
         return running, last_word, word, row, finish
 
-    def _next_word(self, m: Module, taken: Value) -> tuple[Value, Value, Value, Value]:
-        """The next word with an event: (still looking, found, word, address of its weights).
+    def _next_word(self, m: Module, taken: Value) -> tuple[Value, Value, Value]:
+        """The next word with an event: (still looking, found, word).
 
-        Events are in ascending order. A word that was found waits until it is `taken`.
+        Events are in ascending order. A word that was found waits until it is `taken`. What lies
+        between the matrix and its weights is not known sooner than a memory's latency after its
+        first token.
         """
         machine, fields = self.shape.machine, self.fields
         at = latencies(machine)
@@ -223,7 +240,9 @@ class Updater(wiring.Component):
         left = Signal.like(self.count)
         self._pointer = pointer = Signal.like(fields.source, name="pointer")
         word = Signal.like(fields.words, name="found_word")
-        looks, resumes = Signal(), register(m, taken, "resumes")
+        latency = multiplier_latency(machine)
+        prepare = max(1, latency - at.memory)
+        looks, resumes = Signal(), delay(m, taken, max(1, 1 + at.memory - prepare), "resumes")
         decides = delay(m, looks, at.memory, "looked") | (resumes & scanning)
         here = self.event_q[machine.value_bits + lane_bits :][: len(word)]
         another = first | (here != word)
@@ -246,14 +265,16 @@ class Updater(wiring.Component):
 
         factors = [Cat(value, Const(0, 1)).as_signed() for value in (word, fields.rows)]
         product = Signal(signed(sum(map(len, factors))))
-        latency = multiplier_latency(machine)
         add_multiplier(m, "word_offset", factors[0], factors[1], product, latency)
-        weights = register(m, (product + fields.weights)[: len(self.weights)], "found_weights")
-        comes = delay(m, decides & another, 1 + latency + 1, "comes")
+        held = Signal.like(self.offset, name="held_offset")
+        here_first = delay(m, taken, 1 + at.memory, "taken")
+        m.d.comb += self.offset.eq(Mux(here_first, product, held))
+        m.d.sync += held.eq(self.offset)
+        comes = delay(m, decides & another, prepare, "comes")
         waits = Signal()
         found = comes | waits
         m.d.sync += waits.eq(found & ~taken)
-        return scanning, found, word, weights
+        return scanning, found, word
 
     def _rules(self, m: Module, valid: Value, last: Value) -> None:
         """What was read, in registers, and the rules' pipelines."""

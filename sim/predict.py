@@ -123,11 +123,11 @@ class PredictingEngine(GoldenEngine):
     def _predict_update(self, i: Upd) -> None:
         fired = self._event[i.source : i.source + self._count[i.list], 0]
         self._clock.learning = self._learning
-        handover = self._clock.hand_over(i, len(fired), fired)
+        self._clock.hand_over(i, len(fired), fired)
         if not self._learning:
             return
         timing, code = self._clock.update_timing(i.rule), self.program.rules[i.rule]
-        updates = timing.updates(i, handover, fired)
+        updates = timing.updates(i, int(self._clock.begins), fired)
         rows, words, cycles = updates.rows, updates.words, updates.cycles
         if i.skip >= 0:
             kept = self._state[i.pre_slots[i.skip], i.pre + rows] == 0

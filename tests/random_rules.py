@@ -6,9 +6,11 @@ projections, rows that are left out. What a rule does is nonsense; engines must 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from random_convolutions import random_convolution_program
 from random_programs import (
     FAMILY,
     KernelMaker,
@@ -19,7 +21,7 @@ from random_programs import (
     random_program,
 )
 
-from spikeloom.compiler.instructions import Evt, Instruction, Mac, Map, Upd
+from spikeloom.compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from spikeloom.compiler.kernels.code import KernelCode, Op, Port
 from spikeloom.compiler.kernels.rule_code import RuleCode, Variable
 from spikeloom.compiler.machine import Machine
@@ -122,10 +124,16 @@ class RuleMaker(KernelMaker):
 class LearningMaker:
     """Adds neurons that fire, and projections between them that learn, to a random Program."""
 
-    def __init__(self, seed: int, machine: Machine | None, largest: int) -> None:
+    def __init__(
+        self,
+        seed: int,
+        machine: Machine | None,
+        largest: int,
+        random: Callable[[int, Machine | None, int], Program] = random_program,
+    ) -> None:
         self.rng = np.random.default_rng([seed, 1])
         self.family = np.random.default_rng([seed // FAMILY, 2])
-        base = random_program(seed, machine, largest)
+        base = random(seed, machine, largest)
         if machine is None:  # rules double the widths of weights: keep the sums within bounds
             bits = integer(self.family, 2, 18)
             base = replace(base, machine=replace(base.machine, residual_bits=bits))
@@ -180,7 +188,7 @@ class LearningMaker:
         weight = (full + (1 << (machine.residual_bits - 1))) >> machine.residual_bits
         moved = [
             [
-                replace(i, weights=i.weights + self.words) if isinstance(i, Mac | Evt) else i
+                replace(i, weights=i.weights + self.words) if isinstance(i, Mac | Evt | Cnv) else i
                 for i in p
             ]
             for p in base.phases
@@ -318,6 +326,23 @@ def random_learning_program(
 ) -> Program:
     """A random legal Program with learned weights; see `random_programs.random_program`."""
     return LearningMaker(seed, machine, largest).make()
+
+
+def mixed_program(seed: int, machine: Machine | None = None, largest: int = 63) -> Program:
+    """A random Program whose last phase goes on: ``UPD`` behind and before everything there is."""
+    program = LearningMaker(seed, machine, largest, random_convolution_program).make()
+    rng = np.random.default_rng([seed, 3])
+    last = program.phases[-1]
+    pieces: list[list[Instruction]] = []
+    for before, i in zip([None, *last], last, strict=False):
+        if isinstance(i, Map) and i.kernel == "spiking":
+            pieces += [[i], [i] if before is None else [before, i]]
+        elif isinstance(i, Evt | Mac):
+            pieces.append([replace(i, wait=True)])
+        elif isinstance(i, Upd | Cnv):
+            pieces += [[i]] * (2 if isinstance(i, Upd) else 1)
+    following = [i for _ in range(2) for n in rng.permutation(len(pieces)) for i in pieces[n]]
+    return replace(program, phases=[*program.phases[:-1], [*last, *following]])
 
 
 def driven(seed: int, program: Program, steps: int) -> dict[str, np.ndarray]:

@@ -97,11 +97,57 @@ def unit_latency(code: KernelCode | RuleCode, op: Op, machine: Machine) -> int:
     """Stages of an operation out of `UNITS`."""
     if op.kind == "divide":
         return -(-(int(op.args[2]) + DIVIDE_STEPS) // division_steps_per_stage(machine))
-    bits = [code.ops[i].bits for i in op.operands]
     if op.kind == "mul":
-        return multiply_latency(bits[0], bits[1], machine)
+        a, b = (code.ops[i].bits for i in op.operands)
+        return multiply_latency(a, b, machine)
+    factor, _ = scaled_factor(code, op)
     shift = stages_of(SHIFT_STEPS, machine)
-    return multiply_latency(bits[0], machine.parameter_bits, machine) + shift
+    return multiply_latency(code.ops[factor].bits, machine.parameter_bits, machine) + shift
+
+
+def scaled_factor(code: KernelCode | RuleCode, op: Op) -> tuple[int, int]:
+    """What the multipliers of a ``scale`` take, and how many zeros stand behind their product.
+
+    A rule puts zeros behind most of what it scales (``shl``); these need no multiplier.
+    """
+    number = op.operands[0]
+    if isinstance(code, RuleCode) and code.ops[number].kind == "shl":
+        return int(code.ops[number].args[0]), int(code.ops[number].args[1])
+    return number, 0
+
+
+def clipped(code: KernelCode | RuleCode, number: int) -> tuple[int, int, int] | None:
+    """(operand, low, high) where operation `number` of a rule completes a clip to constants.
+
+    Both comparisons of ``min(max(x, low), high)`` look at x at once, so that it is one operation.
+    """
+    op = code.ops[number]
+    if not isinstance(code, RuleCode) or op.kind not in ("min", "max"):
+        return None
+    inner, limit = _with_constant(code, op)
+    other = {"min": "max", "max": "min"}[op.kind]
+    if inner is None or code.ops[inner].kind != other:
+        return None
+    x, first = _with_constant(code, code.ops[inner])
+    low, high = (first, limit) if other == "max" else (limit, first)
+    return None if x is None or low > high else (x, low, high)
+
+
+def _with_constant(code: KernelCode | RuleCode, op: Op) -> tuple[int | None, int]:
+    """Of two operands the one that is no constant, and the constant; None if there is no such."""
+    constants = [n for n in op.operands if code.ops[n].kind == "const"]
+    others = [n for n in op.operands if code.ops[n].kind != "const"]
+    if len(constants) != 1:
+        return None, 0
+    return others[0], int(code.ops[constants[0]].args[0])
+
+
+def taken(code: KernelCode | RuleCode, number: int) -> tuple[int, ...]:
+    """Results that operation `number` takes in hardware."""
+    op = code.ops[number]
+    if clip := clipped(code, number):
+        return (clip[0],)
+    return (scaled_factor(code, op)[0],) if op.kind == "scale" else op.operands
 
 
 @dataclass(frozen=True)
@@ -134,8 +180,8 @@ def pipeline(code: KernelCode | RuleCode, machine: Machine) -> Pipeline:
     most = machine.operations_per_stage
     at: list[tuple[int, int]] = []  # stage and steps of each result
     starts: list[int] = []
-    for op in code.ops:
-        stage, steps = max((at[i] for i in op.operands), default=(0, 0))
+    for number, op in enumerate(code.ops):
+        stage, steps = max((at[i] for i in taken(code, number)), default=(0, 0))
         if op.kind in REDUCTIONS:
             starts.append(stage + (steps > 0))
             at.append((0, 0))

@@ -10,7 +10,7 @@ from spikeloom.compiler.clock import PhaseClock
 from spikeloom.compiler.encoding import Encoding, memories
 from spikeloom.compiler.errors import CapacityError, ProgramError
 from spikeloom.compiler.image import from_hardware, to_hardware
-from spikeloom.compiler.instructions import Upd
+from spikeloom.compiler.instructions import Mac, Upd
 from spikeloom.compiler.kernels.code import Op, Port
 from spikeloom.compiler.kernels.rule_code import RuleCode
 from spikeloom.compiler.machine import Machine
@@ -21,7 +21,7 @@ MACHINE = Machine(lanes=4)
 LARGEST = (1 << 35) - (1 << 18)
 LOAD = 3 + 1  # the next word is fetched, one extension word
 WRITE = 2 + 2 + 2 + 1 + 1 + 1  # memory, address, memory, sources, the rule, the full weight in two
-END = 1 + 4  # saturations are counted, drain
+END = 1 + 1  # saturations are counted, drain
 
 
 def decay() -> RuleCode:
@@ -46,7 +46,8 @@ def test_always():
     c = clock()
     handover = c.hand_over(update(5, 2, "always"))
     assert handover == latencies(MACHINE).first_handover
-    found = c.update_timing("decay").updates(update(5, 2, "always"), handover, np.zeros(0, int))
+    assert c.begins == handover + LOAD
+    found = c.update_timing("decay").updates(update(5, 2, "always"), c.begins, np.zeros(0, int))
     assert found.rows.tolist() == [0, 1, 2, 3, 4] * 2
     assert found.words.tolist() == [0] * 5 + [1] * 5
     assert found.cycles[0] == handover + LOAD + 1 + WRITE
@@ -57,7 +58,7 @@ def test_pre():
     fired = np.array([1, 7])
     c = clock()
     handover = c.hand_over(update(9, 3, "pre"), 2)
-    found = c.update_timing("decay").updates(update(9, 3, "pre"), handover, fired)
+    found = c.update_timing("decay").updates(update(9, 3, "pre"), c.begins, fired)
     assert found.rows.tolist() == [1, 7] * 3
     assert c.finish() == handover + LOAD + 6 + WRITE + END + 1
 
@@ -67,13 +68,13 @@ def test_post():
     i = update(50, 4, "post")
     timing = clock().update_timing("decay")
     found = timing.updates(i, 0, np.array([0, 3, 9]))
-    first = LOAD + 1 + 2 + 5 + 1  # an address, the event, its word's weights, the first issue
+    first = 1 + 2 + 1 + 1  # an address, the event, its word, the first issue
     assert found.words.tolist() == [0] * 50 + [2] * 50
     assert (found.cycles == first + np.arange(100) + WRITE).all()
-    assert found.busy == first - LOAD - 1 + 100
+    assert found.busy == first - 1 + 100
     # Of few rows, looking takes longer than streaming.
     found = timing.updates(update(1, 4, "post"), 0, np.array([0, 3, 9]))
-    assert found.cycles.tolist() == [first + WRITE, first + 1 + 3 + 5 + WRITE]
+    assert found.cycles.tolist() == [first + WRITE, first + 2 + 3 + 1 + WRITE]
 
 
 def test_an_event_behind_the_last_word_delays_the_end():
@@ -81,7 +82,27 @@ def test_an_event_behind_the_last_word_delays_the_end():
     alone = timing.updates(update(1, 4, "post"), 0, np.array([0]))
     both = timing.updates(update(1, 4, "post"), 0, np.array([0, 1, 2]))
     assert both.cycles.tolist() == alone.cycles.tolist()
-    assert both.busy == alone.busy + 3
+    assert both.busy == alone.busy + 4
+
+
+def test_parameters_are_loaded_while_the_instruction_before_runs():
+    c = clock()
+    mac = Mac(0, 0, 9, 0, 3, 12, True, True)
+    before = c.hand_over(mac)
+    drained = before + 27 + latencies(MACHINE).row + latencies(MACHINE).drain
+    assert c.hand_over(update(5, 2, "always")) == before + latencies(MACHINE).period
+    assert c.begins == drained - 1
+    # Another update waits for the end of this one; what waits comes as soon.
+    end = c.begins + 10 + WRITE + END
+    assert c.hand_over(update(5, 2, "always")) == end
+    assert c.begins == end + LOAD
+    assert c.hand_over(mac) == c.begins + 10 + WRITE + END
+
+
+def test_many_events_in_a_word_are_looked_at_while_it_is_streamed():
+    i = update(50, 2, "post")
+    timing = clock().update_timing("decay")
+    assert timing.busy(i, 8) == timing.updates(i, 0, np.arange(8)).busy == 4 + 100
 
 
 @pytest.mark.parametrize("gate", ["pre", "post"])

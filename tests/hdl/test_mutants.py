@@ -77,7 +77,7 @@ LEARNING_MUTANTS = {
     "another neuron's state": ("loom_core.updater", "row_read", "{} ^ 1"),
     "another post neuron": ("loom_core.updater", "post_read_0", "{} ^ 1"),
     "another word than that of the event": ("loom_core.updater", "found_word", "{} ^ 1"),
-    "its weights elsewhere": ("loom_core.updater", "found_weights", "{} + 1"),
+    "its weights elsewhere": ("loom_core.updater", "held_offset", "{} + 1"),
     "words done twice": ("loom_core.updater", "first", "1'h1"),
     "one row too few": ("loom_core.updater", "rows", "{} - 1"),
     "end too early": ("loom_core.updater", "finish_*", "finish_1"),

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from ..expression import clip, rounded, scale, scaled, select, table
+from ..expression import (
+    clip,
+    maximum,
+    minimum,
+    rounded,
+    scale,
+    scaled,
+    select,
+    table,
+)
 from ..parametrised import Parameter
 from ..rule import Error, Pre, Rule, Synapse
 
@@ -55,19 +64,21 @@ class MPES(Rule):
         raising = now.error < 0
         up = select(raising, now.plus, now.minus)
         down = select(raising, now.minus, now.plus)
-        up = clip(up + table(self.risen, rounded(up, 10), (0, LARGEST_RISE), 20), 0, LARGEST)
-        down = clip(down + table(self.fallen, rounded(down, 10), (-1, 0), 20), 0, LARGEST)
-        plus, minus = select(raising, up, down), select(raising, down, up)
-        change = self.read(now, plus - now.plus, minus - now.minus) * scaled(self.gain)
+        rise = table(self.risen, rounded(up, 10), (0, LARGEST_RISE), 20)
+        fall = table(self.fallen, rounded(down, 10), (-1, 0), 20)
+        rise, fall = minimum(rise, LARGEST - up), maximum(fall, -down)
+        plus = clip(now.plus + select(raising, rise, fall), 0, LARGEST)
+        minus = clip(now.minus + select(raising, fall, rise), 0, LARGEST)
+        change = self.read(now, raising, rise, fall) * scaled(self.gain)
         return {
             "weight": select(pulse, now.weight + change, now.weight),
             "plus": select(pulse, plus, now.plus),
             "minus": select(pulse, minus, now.minus),
         }
 
-    def read(self, now: Any, plus: Any, minus: Any) -> Any:
-        """The change of the difference, given those of both devices."""
-        return plus - minus
+    def read(self, now: Any, raising: Any, rise: Any, fall: Any) -> Any:
+        """The change of the difference; plus rises and minus falls, if not `raising` vice versa."""
+        return select(raising, rise - fall, fall - rise)
 
     def risen(self, g: Any) -> Any:
         """Change of the normalised conductance `g` by a positive pulse."""
@@ -110,7 +121,13 @@ class VariedMPES(MPES):
     plus_device = Synapse(range=(-1, 1), fraction=16, initial=(-1, 1))
     minus_device = Synapse(range=(-1, 1), fraction=16, initial=(-1, 1))
 
-    def read(self, now: Any, plus: Any, minus: Any) -> Any:
-        """The change of the difference, each device's times its factor."""
-        more = rounded(plus, 16) * now.plus_device - rounded(minus, 16) * now.minus_device
-        return plus - minus + scale(rounded(more, 20), scaled(self.spread, bound=2**-11), 28)
+    def read(self, now: Any, raising: Any, rise: Any, fall: Any) -> Any:
+        """The change of the difference, each device's times its factor.
+
+        Which device it is, and the sign, go to the factors, for these are at hand early.
+        """
+        spread = scaled(self.spread, bound=2**-11)
+        plus, minus = (scale(x, spread, 15) for x in (now.plus_device, now.minus_device))
+        rising, falling = select(raising, plus, -minus), select(raising, minus, -plus)
+        more = rounded(rise, 16) * rising - rounded(fall, 16) * falling
+        return super().read(now, raising, rise, fall) + more
