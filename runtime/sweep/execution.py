@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,9 +156,9 @@ def run_group(
     ModelError
         If the functions cannot be loaded: then there is no result, not even a failed one.
     """
-    with _alone:
+    with _alone, _without_cache():
         functions = functions or Functions.of(experiment)
-        if experiment.time is not None and len(runs) > 1:
+        if len(runs) > 1:
             yield from _together(experiment, runs, functions)
             return
         for run in runs:
@@ -187,59 +187,77 @@ def _one(experiment: Experiment, run: Run, functions: Functions) -> Outcome:
 def _together(
     experiment: Experiment, runs: Sequence[Run], functions: Functions
 ) -> Iterator[Outcome]:
-    """Runs side by side in a batch; what cannot be so is done one after the other."""
+    """Runs as a batch, whose copies share what is equal in them."""
+    from ..batch.simulator import BatchSimulator
+
     began = time.perf_counter()
+    lost: list[Outcome] = []
     built: list[tuple[Run, Any]] = []
-    outcomes: list[Outcome] = []
-    with _listening() as heard:
+    with _listening() as heard, ExitStack() as stack:
         for run in runs:
             try:
                 built.append((run, functions.network(run, experiment)))
             except (Exception, SystemExit) as e:
-                outcomes.append(failed(run, functions.blame(e)))
+                lost.append(failed(run, functions.blame(e)))
+        sim = None
         try:
-            outcomes += _batch(experiment, built, functions)
+            if built:
+                sim = BatchSimulator(
+                    [network for _, network in built],
+                    dt=experiment.dt,
+                    engine=experiment.engine,
+                    progress_bar=False,
+                    threads=1,  # there is a process for each core already
+                    keep_going=True,
+                )
+                stack.callback(sim.close)
+                if experiment.time is not None and len(sim.failed) < len(sim):
+                    sim.run(experiment.time)
         except (Exception, SystemExit):
-            # Something is wrong with all of them at once, as with their memory: each by itself
+            # Something is wrong with all of them at once, as with their memory. Each by itself
             # either goes well or says what is wrong with it alone.
-            outcomes = []
-    share = (time.perf_counter() - began) / len(runs)
-    if outcomes:
-        yield from (_finished(outcome, share, heard) for outcome in outcomes)
-        return
-    for run in runs:
-        yield _one(experiment, run, functions)
-
-
-def _batch(
-    experiment: Experiment, built: Sequence[tuple[Run, Any]], functions: Functions
-) -> list[Outcome]:
-    from ..batch.simulator import BatchSimulator
-
-    found: list[Outcome] = []
-    if not built or experiment.time is None:
-        return found
-    # One thread: there is a process for each core already.
-    with BatchSimulator(
-        [network for _, network in built],
-        dt=experiment.dt,
-        engine=experiment.engine,
-        progress_bar=False,
-        threads=1,
-        keep_going=True,
-    ) as sim:
-        if len(sim.failed) < len(sim):
-            sim.run(experiment.time)
+            sim = None
+        keep = stack.pop_all()
+    with keep:
+        share = (time.perf_counter() - began) / len(runs)
+        if sim is None and built:
+            for run in runs:
+                yield _one(experiment, run, functions)
+            return
+        for outcome in lost:
+            yield _finished(outcome, share, heard)
         for number, (run, network) in enumerate(built):
-            if number in sim.failed:
-                found.append(failed(run, functions.blame(sim.failed[number])))
-                continue
-            try:
-                metrics = functions.measure(sim.copies[number], network, run)
-                found.append(Outcome(run, metrics))
-            except (Exception, SystemExit) as e:
-                found.append(failed(run, functions.blame(e)))
-    return found
+            assert sim is not None
+            began = time.perf_counter()
+            with _listening() as own:
+                outcome = _measured(sim, number, run, network, functions)
+            yield _finished(outcome, share + time.perf_counter() - began, [*heard, *own])
+
+
+def _measured(sim: Any, number: int, run: Run, network: Any, functions: Functions) -> Outcome:
+    try:
+        if number in sim.failed:
+            return failed(run, functions.blame(sim.failed[number]))
+        return Outcome(run, functions.measure(sim.copies[number], network, run))
+    except (Exception, SystemExit) as e:
+        return failed(run, functions.blame(e))
+
+
+@contextmanager
+def _without_cache() -> Iterator[None]:
+    """Have decoders solved anew, and not read from Nengo's cache on the disk.
+
+    There they may be from another machine or number of threads, with other last bits; and processes
+    wait there for each other.
+    """
+    from nengo import rc
+
+    before = rc.get("decoder_cache", "enabled")
+    rc.set("decoder_cache", "enabled", "False")
+    try:
+        yield
+    finally:
+        rc.set("decoder_cache", "enabled", before)
 
 
 @contextmanager

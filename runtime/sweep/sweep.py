@@ -303,10 +303,10 @@ class _Doing:
         return list(runs.values())
 
     def _group(self, runs: int, width: int) -> int:
-        if self.experiment.time is None:
-            return 1  # each is run by its metric, so that there is nothing to do at once
         if self.options.batch is not None:
             return self.options.batch
+        if self.experiment.time is None and self.options.scheduler is not None:
+            return 1  # its results come back together: as soon as each is there
         # Several groups for each worker, so that all end at about the same time.
         return max(1, min(LARGEST_GROUP, math.ceil(runs / (4 * width))))
 

@@ -138,7 +138,10 @@ def one_line(message: str, longest: int = 500) -> str:
 
 
 def groups_of(runs: Sequence[Run], vary: Sequence[str], size: int) -> list[list[Run]]:
-    """Runs in groups of at most `size`, those that can share one network beside each other.
+    """Runs in groups of at most `size`, those that can share most beside each other.
+
+    That is those of one seed, whose neurons and decoders are the same unless a setting changes
+    them; and among them those of one network.
 
     Parameters
     ----------
@@ -151,9 +154,9 @@ def groups_of(runs: Sequence[Run], vary: Sequence[str], size: int) -> list[list[
     -------
     list of list of Run
     """
-    alike: dict[str, list[Run]] = {}
+    alike: dict[int, dict[str, list[Run]]] = {}
     for run in runs:
         built = {n: v for n, v in run.setting.items() if n not in vary}
-        alike.setdefault(name_of([built, run.seed]), []).append(run)
-    ordered = [run for found in alike.values() for run in found]
+        alike.setdefault(run.seed, {}).setdefault(name_of(built), []).append(run)
+    ordered = [run for seed in alike.values() for found in seed.values() for run in found]
     return [ordered[i : i + size] for i in range(0, len(ordered), size)]
