@@ -212,6 +212,7 @@ class _Worker:
         """End the process now."""
         self.process.kill()
         self.process.wait()
+        self._said.close()
 
     def _send(self, message: Any) -> None:
         assert self.process.stdin is not None

@@ -92,7 +92,7 @@ class Folder:
         """
         try:
             found = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             # With runs alone, and none in it, it was killed before it began.
             if path.is_dir() and {p.name for p in path.iterdir()} <= {RUNS}:
                 return None

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from ... import __version__
 from ...compiler.errors import InputError, SpikeloomError
 from ...compiler.files import write_file
+from ..engines import BOARD, engines
 from ..terminal import progress_bar
 from .execution import Functions, names_in_network
 from .local import InProcess, LocalPool, cores
@@ -207,7 +208,7 @@ def perform(
             "a sweep begins where the model is defined, so that its workers would begin it again; "
             'put the call under if __name__ == "__main__":'
         )
-    _check_times(experiment)
+    _check(experiment)
     numbers = seeds_of(seeds)
     trials = settings if isinstance(settings, Trials) else None
     grid = [] if isinstance(settings, Trials) else expand(settings)
@@ -251,6 +252,7 @@ class _Doing:
         self.experiment, self.functions, self.store = experiment, functions, store
         self.options, self.stack = options, stack
         self.done = 0
+        self._finished = self._failed = 0  # of this sweep's runs, those of before included
         self._executor: Executor | None = None
         self._show: Callable[[int, int, int], None] | None = None
 
@@ -273,7 +275,12 @@ class _Doing:
 
     def do(self, runs: Sequence[Run], total: int) -> None:
         """Do those that are not finished, and keep each as soon as it is."""
-        todo = [run for run in runs if run.name not in self.store.finished]
+        todo = []
+        for run in runs:
+            if run.name in self.store.finished:
+                self._count(self.store.finished[run.name])
+            else:
+                todo.append(run)
         self._progress(total)
         if not todo:
             return
@@ -284,6 +291,7 @@ class _Doing:
                 continue  # of a worker that had been given up
             self.store.add([outcome])
             self.done += 1
+            self._count(outcome)
             self._progress(total)
 
     def search(self, trials: Trials, seeds: Sequence[int], at_once: int) -> list[Run]:
@@ -310,23 +318,31 @@ class _Doing:
         # Several groups for each worker, so that all end at about the same time.
         return max(1, min(LARGEST_GROUP, math.ceil(runs / (4 * width))))
 
+    def _count(self, outcome: Outcome) -> None:
+        self._finished += 1
+        self._failed += bool(outcome.error)
+
     def _progress(self, total: int) -> None:
-        finished = self.store.finished.values()
-        failed = sum(bool(o.error) for o in finished)
         if self._show is None:
             if callable(self.options.progress):
                 self._show = self.options.progress
             elif self.options.progress:
-                bar = self.stack.enter_context(progress_bar("sweeping", total, len(finished)))
+                bar = self.stack.enter_context(progress_bar("sweeping", total, self._finished))
                 self._show = lambda done, total, failed: bar(
                     done, f"{failed} failed" if failed else ""
                 )
             else:
                 self._show = lambda done, total, failed: None
-        self._show(min(len(finished), total), total, failed)
+        self._show(self._finished, total, self._failed)
 
 
-def _check_times(experiment: Experiment) -> None:
+def _check(experiment: Experiment) -> None:
+    known = [name for name in engines() if name != BOARD]
+    if experiment.engine not in known:
+        raise InputError(
+            f"engine {experiment.engine!r}: a sweep runs on one of {', '.join(known)}, which all "
+            "give what a board gives"
+        )
     for name in ("time", "dt"):
         value = getattr(experiment, name)
         if value is not None and not (math.isfinite(value) and value > 0):

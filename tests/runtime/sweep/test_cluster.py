@@ -15,7 +15,7 @@ distributed = pytest.importorskip("distributed", reason="Dask: extra dask")
 @pytest.fixture(scope="module")
 def local_cluster():
     with distributed.LocalCluster(
-        n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=3, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as found:
         yield found
 
@@ -93,7 +93,7 @@ def test_all_workers_are_gone(tmp_path):
     monkey = pytest.MonkeyPatch()
     with (
         monkey.context() as patch,
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as few,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as few,
     ):
         patch.setattr(cluster_module.Cluster.__init__, "__defaults__", (1.0,))
 

@@ -433,6 +433,8 @@ def test_bad_options(tmp_path):
         ({"batch": 0}, "batch = 0"),
         ({"time": -1}, "time = -1"),
         ({"dt": 0}, "dt = 0"),
+        ({"engine": "board"}, "'board': a sweep runs on one of golden, native, rtl"),
+        ({"out": __file__}, "holds no sweep"),
     ]:
         with pytest.raises(InputError, match=message):
             swept(**how)
