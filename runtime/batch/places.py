@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ PARTS = {
     nengo.Probe: ("synapse", "solver"),
 }
 """Attributes whose own parameters can be named as if they were the object's."""
+
+FIXED = ("pre", "post", "target", "function_info")
+"""Parameters that say how a network hangs together; these stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -211,8 +215,25 @@ def _parameters(obj: Any) -> list[str]:
     if isinstance(obj, nengo.Network):
         return ["seed"]
     if isinstance(obj, FrozenObject):
-        return [p.name for p in obj._params]
-    return [n for n in dir(type(obj)) if isinstance(getattr(type(obj), n, None), Parameter)]
+        names = [p.name for p in obj._params]
+        arguments = arguments_of(obj)
+        more = inspect.getfullargspec(type(obj).__init__).varkw is not None
+        return [name for name in names if more or not arguments or name in arguments]
+    kind = type(obj)
+    names = [n for n in dir(kind) if isinstance(getattr(kind, n, None), Parameter)]
+    names = [name for name in names if not getattr(kind, name).readonly]
+    if isinstance(obj, nengo.Connection):  # of which Nengo keeps a record of another name
+        names.append("function")
+    return [name for name in names if name not in FIXED]
+
+
+def arguments_of(obj: FrozenObject) -> list[str]:
+    """The arguments of a frozen object's constructor, where it has attributes of these names.
+
+    None if there are others: then it cannot be made again.
+    """
+    arguments = inspect.getfullargspec(type(obj).__init__).args[1:]
+    return arguments if all(hasattr(obj, name) for name in arguments) else []
 
 
 def _parts(obj: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -16,7 +16,7 @@ from nengo.exceptions import NengoException, NetworkContextError, NotAddedToNetw
 from nengo.params import FrozenObject
 
 from ...compiler.errors import InputError, SpikeloomError
-from .places import Place, Places, entries
+from .places import Place, Places, arguments_of, entries
 
 Vary = Mapping[Any, Sequence[Any]]
 Setting = dict[Any, Any]
@@ -183,9 +183,22 @@ def _rules_followed(network: nengo.Network) -> Iterator[None]:
 
 
 def replaced(obj: FrozenObject, name: str, value: Any) -> FrozenObject:
-    """A copy of a frozen object with another value of one parameter, checked as Nengo does."""
+    """A copy of a frozen object with another value of one parameter.
+
+    What the constructor derives from the parameter changes with it; other parameters stay.
+    """
+    arguments = arguments_of(obj)
     state = obj.__getstate__()
-    state[name] = value
+    if name in arguments:
+        given = {argument: getattr(obj, argument) for argument in arguments}
+        before, after = type(obj)(**given), type(obj)(**{**given, name: value})
+        state = after.__getstate__()
+        for parameter in obj._params:
+            kept = parameter.name not in arguments and parameter.equal(before, after)
+            if kept:
+                state[parameter.name] = getattr(obj, parameter.name)
+    else:
+        state[name] = value
     state.pop("_FrozenObject__argreprs", None)  # how it was written with the value of before
     made: FrozenObject = object.__new__(type(obj))
     made.__setstate__(state)

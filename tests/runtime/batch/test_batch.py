@@ -142,7 +142,9 @@ def test_rules(name):
     if parameter is None:
         batched = batch(network, 200, seeds=values)
     else:
-        batched = batch(network, 200, vary={(network.learned, f"{path}.{parameter}".strip(".")): values})
+        batched = batch(
+            network, 200, vary={(network.learned, f"{path}.{parameter}".strip(".")): values}
+        )
     for copy, value in enumerate(values):
         single = learning(make() if parameter is None else make(**{parameter: value}), kind)
         if parameter is None:
