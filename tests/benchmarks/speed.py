@@ -286,8 +286,7 @@ def _others(model: Model, settings: Settings) -> list[Row]:
             found.append(row)
             try:
                 with ExitStack() as stack:
-                    sim = build(model.make(), copies, stack)
-                    time_all([Contender(row, lambda steps, sim=sim: partial(sim, steps))], settings)
+                    time_all([Contender(row, build(model.make(), copies, stack))], settings)
             except Exception as e:  # of many kinds; the first line says enough
                 row.missing = (str(e).splitlines() or [type(e).__name__])[0]
                 break
