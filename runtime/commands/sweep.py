@@ -24,8 +24,8 @@ one table. Names are parameters of build, or label.parameter of an object in its
 a,b,c or a:b:n (n evenly spaced values) or a:b:n:log. Stopped or killed, the same command goes on
 where it was."""
 EXAMPLE = (
-    "spikeloom sweep examples/sweep_pes.py --grid lr=0.0001,0.0003 tau_rc=0.02:0.04:3 --seeds 5 "
-    "-o out/sweep"
+    "spikeloom sweep examples/sweep_pes.py --grid lr=1e-4:0.1:7:log post.tau_rc=0.01,0.02 "
+    "--seeds 3 -o out/sweep"
 )
 
 MOST_ROWS = 24

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -312,6 +313,29 @@ def test_killed_and_gone_on_with_gives_the_identical_table(tmp_path):
     assert len(names) == len(set(names)) == 24  # nothing lost, nothing twice
     for file in ("results.csv", "sweep.json", "results.png"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_interrupted_at_the_keyboard(tmp_path):
+    (tmp_path / "model.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(HERE)!r})\n"
+        "from sweep_models import counting as build, slowly as metric\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spikeloom", "sweep", str(tmp_path / "model.py"),
+         "--grid", "x=1:500:500", "-o", str(tmp_path / "out"), "--workers", "2"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    runs = tmp_path / "out" / "runs.jsonl"
+    deadline = time.monotonic() + 60
+    while not (runs.is_file() and runs.read_bytes().count(b"\n") >= 2):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers get it as well
+    assert process.communicate(timeout=30)[1].splitlines() == [
+        f"spikeloom: finished runs are kept in {tmp_path / 'out'}; the same command goes on",
+        "spikeloom: interrupted",
+    ]
+    assert process.returncode == 130
 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path):
