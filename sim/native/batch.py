@@ -3,6 +3,8 @@
 Copies share the Program's instructions, parameters, tables and fixed weights; each has its own
 inputs, states and learned weights, and gives the same integers as an engine of its own would. Each
 core works on other copies, one copy after the other: a copy's memories then stay in its caches.
+What is the same in all copies, such as a layer of neurons that all see the same images, is done
+once for all copies of a core.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from ...compiler.errors import InputError
+from ...compiler.instructions import Map
 from ...compiler.program import InputPort, Program
 from ..check import (
     check_batch_inputs,
@@ -24,9 +28,10 @@ from ..check import (
     output_port,
 )
 from .engine import compiled_library
-from .library import Port, input_record, load, output_record
+from .library import Port, Segment, input_record, load, output_record
 from .memories import Memories
 from .table import Builder
+from .together import Division, divide, segments, spread
 
 PART = 4096
 """Steps that are done in one call, so that an interrupt is heeded."""
@@ -62,12 +67,16 @@ class NativeBatch:
         self._builder = Builder(program)
         self._table = self._builder.build()
         self._memories = Memories(program, self._builder, self._table, copies)
+        self._maps = frozenset(n for n, i in enumerate(program.instructions) if isinstance(i, Map))
+        self._divisions: dict[Any, tuple[Division, np.ndarray, ctypes.Array[Segment]]] = {}
         self.reset()
 
     def reset(self) -> None:
         """Put all copies back to the Program's initial content."""
         self._memories.reset()
         self._unchecked: set[int] = set()
+        self._own_ports: set[str] = set()
+        self._own_maps: set[int] = set()
 
     def run(
         self,
@@ -101,42 +110,74 @@ class NativeBatch:
             self._memories.check_weights(copy)
             self._unchecked.discard(copy)
         given = check_batch_inputs(self.program, self.copies, steps, inputs)
+        if not steps:
+            return self._empty(record, 0)
+        self._own_ports.update(port.name for port, values in given if len(values) > 1)
+        self._own_ports.difference_update(port.name for port, values in given if len(values) == 1)
+        division, records, parts = self._division()
+        together = len(division.shared) > 0 and self.copies > self.threads
+        outputs = self._empty(record, steps)
         sources = (Port * len(given))(*(self._source(*pair) for pair in given))
-        outputs = {
-            name: np.empty((self.copies, steps, output_port(self.program, name).size), np.int64)
-            for name in record
-        }
         sinks = (Port * len(outputs))(*(self._sink(*item) for item in outputs.items()))
-        chunk = max(1, -(-self.copies // (self.threads * CALLS)))
+        for port, source in zip(given, sources, strict=True):
+            source.front = together and port[0].name in division.ports
+        for name, sink in zip(outputs, sinks, strict=True):
+            sink.front = together and name in division.outputs
+        ports = (ctypes.addressof(sources), len(sources), ctypes.addressof(sinks), len(sinks))
         table = self._table
+
+        def alone(begin: int, end: int, first: int, last: int) -> None:
+            self._c.loom_run(
+                *(self._memories.address, begin, end, table.records.ctypes.data),
+                *(table.phase_end.ctypes.data, len(table.phase_end), first, last, *ports),
+            )
+
+        def side_by_side(begin: int, end: int, first: int, last: int) -> None:
+            self._c.loom_run_together(
+                *(self._memories.address, begin, end, records.ctypes.data),
+                *(ctypes.addressof(parts), len(parts), first, last, *ports),
+            )
 
         def work(call: tuple[int, int, int, int]) -> int:
             begin, end, first, last = call
-            self._c.loom_run(
-                self._memories.address,
-                begin,
-                end,
-                table.records.ctypes.data,
-                table.phase_end.ctypes.data,
-                len(table.phase_end),
-                first,
-                last,
-                ctypes.addressof(sources),
-                len(sources),
-                ctypes.addressof(sinks),
-                len(sinks),
-            )
+            (side_by_side if together else alone)(*call)
             return (end - begin) * (last - first)
 
+        chunk = -(-self.copies // (self.threads * (1 if together else CALLS)))
+        part = PART // 8 if together else PART
+        begins = range(0, self.copies, chunk)
         with ThreadPoolExecutor(self.threads) as pool:
-            for first in range(0, steps, PART):
-                last = min(first + PART, steps)
-                begins = range(0, self.copies, chunk)
+            for first in range(0, steps, part):
+                last = min(first + part, steps)
                 calls = [(b, min(b + chunk, self.copies), first, last) for b in begins]
                 for done in pool.map(work, calls):
                     if progress:
                         progress(done)
+        if together:
+            for begin in begins:
+                copies = slice(begin, min(begin + chunk, self.copies))
+                spread(self.program, division, self._memories, copies)
+        self._own_maps |= self._maps - division.shared if together else self._maps
         return outputs
+
+    def _empty(self, record: Sequence[str], steps: int) -> dict[str, np.ndarray]:
+        return {
+            name: np.empty((self.copies, steps, output_port(self.program, name).size), np.int64)
+            for name in record
+        }
+
+    def _division(self) -> tuple[Division, np.ndarray, ctypes.Array[Segment]]:
+        """What is the same in all copies, with the records and segments that say so."""
+        key = frozenset(self._own_ports), frozenset(self._own_maps)
+        if key not in self._divisions:
+            division = divide(self.program, *key)
+            begins = self._table.begins
+            records = self._table.records.copy()
+            for number, operands in division.operands.items():
+                records["front"][begins[number] : begins[number + 1]] = operands
+            found = segments(self.program, division, begins)
+            self._divisions[key] = division, records, (Segment * len(found))(*found)
+        return self._divisions[key]
 
     def memory(self, name: str, copy: int) -> np.ndarray:
         """A memory of one copy; see `spikeloom.sim.engine.Engine.memory`."""
@@ -146,6 +187,7 @@ class NativeBatch:
     def load_memory(self, name: str, copy: int, content: np.ndarray) -> None:
         """Overwrite a memory of one copy; see `spikeloom.sim.engine.Engine.load_memory`."""
         self._memories.load(name, self._number(copy), check_content(self.program, name, content))
+        self._own_maps |= self._maps
         if name in ("weight", "residual"):
             self._unchecked.add(copy)
 

@@ -26,10 +26,12 @@ static void rule_{number}(context_t *context, const instruction_t *in)
     (void)counted;
     int64_t limited = 0;
 {prologue}
-    const int64_t fired = context->count[in->list];
+    const context_t *firing = made_in(context, in, FRONT_SOURCE);
+    const int32_t *index = firing->event_index + in->source;
+    const int64_t fired = firing->count[in->list];
     if (in->gate == GATE_POST && fired * context->dense < in->length) {{
         for (int64_t e = 0; e < fired; e++) {{
-            const int64_t j = context->event_index[in->source + e];
+            const int64_t j = index[e];
 {post_once}
             int32_t within = 0;
             INDEPENDENT
@@ -45,7 +47,7 @@ static void rule_{number}(context_t *context, const instruction_t *in)
         /* For post neurons that did not fire the rule changes nothing: see check_gate. */
         const int64_t selected = in->gate == GATE_PRE ? fired : in->rows;
         for (int64_t e = 0; e < selected; e++) {{
-            const int64_t k = in->gate == GATE_PRE ? context->event_index[in->source + e] : e;
+            const int64_t k = in->gate == GATE_PRE ? index[e] : e;
 {skip}
 {pre_once}
             int32_t within = 0;
@@ -96,13 +98,13 @@ def rule_source(
     pre, post = range(len(code.pre)), range(len(code.post))
     for k in pre:
         prologue.append(
-            f"const state_t *restrict pre_of_{k} = context->state"
+            f"const state_t *restrict pre_of_{k} = made_in(context, in, FRONT_PRE)->state"
             f" + parameters[{places + k}] * context->state_stride + in->state;"
         )
     for k in post:
         prologue.append(
             f"const value_t *restrict post_of_{k} ="
-            f" context->post + parameters[{places + len(pre) + k}];"
+            f" made_in(context, in, FRONT_POST)->post + parameters[{places + len(pre) + k}];"
         )
     pre_loads = [f"const int32_t pre_{k} = (int32_t)pre_of_{k}[k]; (void)pre_{k};" for k in pre]
     skipped = " || ".join(f"(in->skip == {k} && pre_of_{k}[k] != 0)" for k in pre)

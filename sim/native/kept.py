@@ -55,7 +55,7 @@ def kept_inputs(program: Program, watched: Sequence[int]) -> dict[int, Kept]:
     for phase in program.phases:
         begins += [begin] * len(phase)
         begin += len(phase)
-    read_by_others = _readings(instructions, lanes)
+    read_by_others = readings(instructions, lanes)
     found = {}
     for number, i in enumerate(instructions):
         if not isinstance(i, Map):
@@ -99,7 +99,7 @@ def _cleared_first(group: Sequence[Instruction], words: set[int]) -> bool:
     return not missing
 
 
-def _readings(instructions: Sequence[Instruction], lanes: int) -> set[tuple[int, int]]:
+def readings(instructions: Sequence[Instruction], lanes: int) -> set[tuple[int, int]]:
     """Pairs of an instruction that writes sums and a ``MAP`` that reads them, in any later step."""
     writers: dict[int, set[int]] = {}
     found = set()

@@ -13,7 +13,7 @@ _PORT_MEMORIES = ("accumulator", "value", "state", "event")
 
 POINTERS = (
     "accumulator value state event_index event_payload count saturations weight learned residual "
-    "synapse post parameters table_32 table_64 held held_version version unusual"
+    "synapse post parameters table_32 table_64 held held_version version front unusual"
 ).split()
 """The arrays of `context_t` of loom.h, in order."""
 
@@ -40,11 +40,17 @@ class Port(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in (
                 "memory", "phase", "base", "start", "size", "slot", "shift", "step_stride",
-                "copy_stride",
+                "copy_stride", "front",
             )
         ),
         ("data", ctypes.c_void_p),
     ]  # fmt: skip
+
+
+class Segment(ctypes.Structure):
+    """`segment_t` of loom.h."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("phase", "begin", "end", "front")]
 
 
 @cache
@@ -56,11 +62,20 @@ def load(path: Path) -> ctypes.CDLL:
         pointer, number, number, pointer, pointer, number, number, number, pointer, number,
         pointer, number,
     ]  # fmt: skip
+    library.loom_run_together.argtypes = [
+        pointer, number, number, pointer, pointer, number, number, number, pointer, number,
+        pointer, number,
+    ]  # fmt: skip
     library.loom_execute.argtypes = [pointer, pointer, number, number]
     library.loom_read.argtypes = [pointer, pointer]
     library.loom_write.argtypes = [pointer, number, number, number, pointer]
     library.loom_write.restype = ctypes.c_int
-    for function in (library.loom_run, library.loom_execute, library.loom_read):
+    for function in (
+        library.loom_run,
+        library.loom_run_together,
+        library.loom_execute,
+        library.loom_read,
+    ):
         function.restype = None
     return library
 
@@ -80,7 +95,7 @@ def output_record(
         base, start = port.first_element(program.machine.lanes), 0
     return Port(
         memory, port.phase, base, start, port.size, port.slot, payload_shift, port.size,
-        steps * port.size, data,
+        steps * port.size, 0, data,
     )  # fmt: skip
 
 
@@ -92,5 +107,5 @@ def input_record(
     number = input_ports(program)[name]
     memory = _PORT_MEMORIES.index("value")
     return Port(
-        memory, port.phase, port.base, 0, port.size, number, 0, step_stride, copy_stride, data
+        memory, port.phase, port.base, 0, port.size, number, 0, step_stride, copy_stride, 0, data
     )

@@ -31,7 +31,7 @@ static inline void combine_rows(accumulator_t *restrict acc, const weight_t *res
 static void mac_rows(const context_t *context, const instruction_t *in, accumulator_t *to, int clear)
 {
     const int64_t length = in->length, rows = in->rows;
-    const value_t *x = context->value + in->source;
+    const value_t *x = made_in(context, in, FRONT_SOURCE)->value + in->source;
     const weight_t *weight = weights_of(context, in);
     for (int64_t base = 0; base < length; base += BLOCK) {
         const int64_t n = least(BLOCK, length - base);
@@ -53,7 +53,7 @@ static void mac_rows(const context_t *context, const instruction_t *in, accumula
 static void mac_columns(const context_t *context, const instruction_t *in, accumulator_t *to,
                         int clear)
 {
-    const value_t *restrict x = context->value + in->source;
+    const value_t *restrict x = made_in(context, in, FRONT_SOURCE)->value + in->source;
     const weight_t *weight = weights_of(context, in);
     for (int64_t i = 0; i < in->length; i++) {
         const weight_t *restrict w = weight + i * in->rows;
@@ -68,7 +68,7 @@ static void mac_columns(const context_t *context, const instruction_t *in, accum
 static void mac_diagonal(const context_t *context, const instruction_t *in,
                          accumulator_t *restrict to, int clear)
 {
-    const value_t *restrict x = context->value + in->source;
+    const value_t *restrict x = made_in(context, in, FRONT_SOURCE)->value + in->source;
     const weight_t *restrict w = weights_of(context, in);
     if (clear)
         for (int64_t i = 0; i < in->length; i++)
@@ -93,7 +93,7 @@ static void mac_held(const context_t *context, const instruction_t *in)
 {
     accumulator_t *restrict acc = context->accumulator + in->target;
     accumulator_t *restrict held = context->held + in->held;
-    const int64_t version = context->version[in->watched];
+    const int64_t version = made_in(context, in, FRONT_SOURCE)->version[in->watched];
     if (context->held_version[in->held_number] != version) {
         mac(context, in, held, 1);
         context->held_version[in->held_number] = version;
@@ -109,10 +109,11 @@ static void mac_held(const context_t *context, const instruction_t *in)
 static inline void evt_few(const context_t *context, const instruction_t *in, const int length)
 {
     accumulator_t *acc = context->accumulator + in->target;
-    const int32_t *index = context->event_index + in->source;
-    const value_t *payload = context->event_payload + in->source;
+    const context_t *from = made_in(context, in, FRONT_SOURCE);
+    const int32_t *index = from->event_index + in->source;
+    const value_t *payload = from->event_payload + in->source;
     const weight_t *weight = weights_of(context, in);
-    const int64_t events = context->count[in->list];
+    const int64_t events = from->count[in->list];
     int64_t sum[4] = {0, 0, 0, 0};
     for (int64_t e = 0; e < events; e++) {
         const weight_t *w = weight + (int64_t)index[e] * length;
@@ -129,9 +130,10 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
     static void name(const context_t *context, const instruction_t *in)                           \
     {                                                                                              \
         const int64_t length = in->length;                                                         \
-        const int32_t *index = context->event_index + in->source;                                  \
-        const value_t *payload = context->event_payload + in->source;                              \
-        const int64_t events = context->count[in->list];                                           \
+        const context_t *from = made_in(context, in, FRONT_SOURCE);                                \
+        const int32_t *index = from->event_index + in->source;                                     \
+        const value_t *payload = from->event_payload + in->source;                                 \
+        const int64_t events = from->count[in->list];                                              \
         for (int64_t base = 0; base < length; base += BLOCK) {                                     \
             const int64_t n = least(BLOCK, length - base);                                         \
             const weight_t *weight = weights_of(context, in) + base;                               \
@@ -211,17 +213,18 @@ static inline void cnv_element(const context_t *context, const instruction_t *in
 static inline void cnv_all(const context_t *context, const instruction_t *in, accumulator_t *to,
                            const int64_t lanes)
 {
+    const context_t *from = made_in(context, in, FRONT_SOURCE);
     if (in->list < 0) {
-        const value_t *x = context->value + in->source;
+        const value_t *x = from->value + in->source;
         for (int64_t k = 0; k < in->rows; k++)
             if (x[k])
                 cnv_element(context, in, to, k, x[k], lanes);
         return;
     }
-    const int32_t *index = context->event_index + in->source;
-    const value_t *payload = context->event_payload + in->source;
+    const int32_t *index = from->event_index + in->source;
+    const value_t *payload = from->event_payload + in->source;
     const int64_t unit = (int64_t)1 << in->payload_shift;
-    for (int64_t e = 0; e < context->count[in->list]; e++)
+    for (int64_t e = 0; e < from->count[in->list]; e++)
         cnv_element(context, in, to, index[e], payload[e] * unit, lanes);
 }
 
@@ -241,7 +244,7 @@ static void cnv_held(const context_t *context, const instruction_t *in)
 {
     accumulator_t *restrict acc = context->accumulator + in->target;
     accumulator_t *restrict held = context->held + in->held;
-    const int64_t version = context->version[in->watched];
+    const int64_t version = made_in(context, in, FRONT_SOURCE)->version[in->watched];
     if (context->held_version[in->held_number] != version) {
         memset(held, 0, (size_t)in->reach * sizeof(accumulator_t));
         cnv(context, in, held);
@@ -371,6 +374,16 @@ void loom_execute(context_t *context, const instruction_t *instructions, int64_t
     execute_all(context, instructions, begin, end, 0);
 }
 
+static inline int64_t *row_of(const port_t *port, int64_t copy, int64_t step)
+{
+    return port->data + copy * port->copy_stride + step * port->step_stride;
+}
+
+static inline void hold_port(const context_t *context, const port_t *port, const int64_t *from)
+{
+    hold(context, port->slot, port->base, port->size, from);
+}
+
 /* Run the steps first..last-1 of copies begin..end-1, one copy after the other: phase p ends before
  * instruction phase_end[p]; `inputs` are sorted by phase. The last step does everything, so that the
  * accumulators are left as they should be. */
@@ -387,14 +400,40 @@ void loom_run(context_t *contexts, int64_t begin, int64_t end, const instruction
             for (int64_t phase = 0; phase < phases; phase++) {
                 for (; input < inputs + input_count && input->phase == phase; input++)
                     if (input->step_stride || step == first)
-                        hold(context, input->slot, input->base, input->size,
-                             input->data + copy * input->copy_stride + step * input->step_stride);
+                        hold_port(context, input, row_of(input, copy, step));
                 execute_all(context, instructions, start, phase_end[phase], step + 1 < last);
                 start = phase_end[phase];
             }
             for (const port_t *port = outputs; port < outputs + output_count; port++)
-                read_port(context, port,
-                          port->data + copy * port->copy_stride + step * port->step_stride);
+                read_port(context, port, row_of(port, copy, step));
         }
     }
+}
+
+/* The same, step by step: what is the same in all copies is done in the first of them only. */
+void loom_run_together(context_t *contexts, int64_t begin, int64_t end,
+                       const instruction_t *instructions, const segment_t *segments,
+                       int64_t segment_count, int64_t first, int64_t last, const port_t *inputs,
+                       int64_t input_count, const port_t *outputs, int64_t output_count)
+{
+    context_t *front = contexts + begin;
+    for (int64_t copy = begin; copy < end; copy++)
+        contexts[copy].front = front;
+    for (int64_t step = first; step < last; step++) {
+        const port_t *input = inputs;
+        const int skip = step + 1 < last;
+        for (const segment_t *s = segments; s < segments + segment_count; s++) {
+            for (; input < inputs + input_count && input->phase <= s->phase; input++)
+                if (input->step_stride || step == first)
+                    for (int64_t copy = begin; copy < (input->front ? begin + 1 : end); copy++)
+                        hold_port(contexts + copy, input, row_of(input, copy, step));
+            for (int64_t copy = begin; copy < (s->front ? begin + 1 : end); copy++)
+                execute_all(contexts + copy, instructions, s->begin, s->end, skip);
+        }
+        for (const port_t *port = outputs; port < outputs + output_count; port++)
+            for (int64_t copy = begin; copy < end; copy++)
+                read_port(port->front ? front : contexts + copy, port, row_of(port, copy, step));
+    }
+    for (int64_t copy = begin; copy < end; copy++)
+        contexts[copy].front = contexts + copy;
 }

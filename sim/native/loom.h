@@ -30,7 +30,7 @@ typedef int32_t value_t;
 /* Elements that are worked on at a time: small enough for the first-level cache. */
 enum { BLOCK = 512 };
 
-typedef struct {
+typedef struct context {
     accumulator_t *accumulator; /* element i of the population at word b: [b * lanes + i] */
     value_t *value;
     state_t *state; /* slot s: state + s * state_stride */
@@ -50,6 +50,7 @@ typedef struct {
                                 * kept inputs of MAPs: how often they were limited, the numbers */
     int64_t *held_version;     /* of each of these: the version of what it was made of */
     int64_t *version;          /* of each input port, and of the constants: counts their changes */
+    const struct context *front; /* the copy that does what is the same in all; or this one */
     int64_t *unusual;          /* per population: neurons done by themselves in its last step */
     int64_t state_stride;
     int64_t synapse_stride;
@@ -107,7 +108,11 @@ typedef struct {
     int64_t kept_number; /* MAP, KEEP: which one it is; numbered together with the sums */
     int64_t ports;       /* MAP, KEEP: place in `parameters` of the ports behind it, and how many */
     int64_t port_count;
+    int64_t front; /* which operands lie in `front`, see `front_t` */
 } instruction_t;
+
+/* Operands of an instruction that another copy made: values or events; of UPD also these two. */
+typedef enum { FRONT_SOURCE = 1, FRONT_PRE = 2, FRONT_POST = 4 } front_t;
 
 typedef enum { PORT_ACCUMULATOR, PORT_VALUE, PORT_STATE, PORT_EVENT } port_memory_t;
 
@@ -123,13 +128,28 @@ typedef struct {
     int64_t shift; /* of an event list: fraction bits of its payloads */
     int64_t step_stride;
     int64_t copy_stride;
+    int64_t front; /* 1: it belongs to what is the same in all copies */
     int64_t *data;
 } port_t;
+
+/* Instructions that are executed one after the other, in all copies or in the front one only. */
+typedef struct {
+    int64_t phase;
+    int64_t begin;
+    int64_t end;
+    int64_t front;
+} segment_t;
 
 typedef void kernel_function(context_t *context, const instruction_t *instruction);
 typedef kernel_function rule_function;
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static inline const context_t *made_in(const context_t *context, const instruction_t *in,
+                                       front_t operand)
+{
+    return in->front & operand ? context->front : context;
+}
 
 static inline const weight_t *weights_of(const context_t *context, const instruction_t *in)
 {

@@ -33,6 +33,8 @@ class Memories:
     Attributes
     ----------
     contexts : ctypes array of Context
+    stride : int
+        Elements from one slot of a copy's states to the next.
     accumulator, value, state, event_index, event_payload, count, saturations, learned, residual,
     synapse, post, held, held_version, version, unusual : (copies, ...) ndarray
     """
@@ -49,10 +51,10 @@ class Memories:
         post = program.post_memories * program.post_words * lanes
         synapses = program.synapse.shape[0]
         # Each slot begins on a cache line.
-        self._stride = -(-self._neurons // CACHE_LINE) * CACHE_LINE
+        self.stride = -(-self._neurons // CACHE_LINE) * CACHE_LINE
         self.accumulator = self._zeros(words * lanes, np.int64)
         self.value = self._zeros(program.value.size, np.int32)
-        self.state = self._zeros(slots * self._stride, state)
+        self.state = self._zeros(slots * self.stride, state)
         self.event_index = self._zeros(program.event_words, np.int32)
         self.event_payload = self._zeros(program.event_words, np.int32)
         self.count = self._zeros(program.event_lists, np.int64)
@@ -69,12 +71,13 @@ class Memories:
             *(self.accumulator, self.value, self.state, self.event_index, self.event_payload),
             *(self.count, self.saturations, None, self.learned, self.residual, self.synapse),
             *(self.post, None, None, None, self.held, self.held_version, self.version),
-            self.unusual,
+            *(None, self.unusual),
         )
-        shared = iter((table.weight, table.parameters, table.table_32, table.table_64))
+        tables = (table.weight, table.parameters, table.table_32, table.table_64)
+        shared = iter((*tables, table.weight))  # the last is `front`, set below
         begins = [next(shared).ctypes.data if a is None else a.ctypes.data for a in own]
         steps = [0 if a is None else a.strides[0] for a in own]
-        numbers = (self._stride, learned, program.post_words * lanes, 1, 1, DENSE)
+        numbers = (self.stride, learned, program.post_words * lanes, 1, 1, DENSE)
         self.contexts = (Context * copies)(
             *(
                 Context(*(b + k * s for b, s in zip(begins, steps, strict=True)), *numbers)
@@ -82,6 +85,8 @@ class Memories:
             )
         )
         self.address = ctypes.addressof(self.contexts)
+        for k, context in enumerate(self.contexts):
+            context.front = self.address + k * ctypes.sizeof(Context)
         self._start = {name: self._own_layout(name) for name in ("weight", "residual", "synapse")}
 
     def _zeros(self, size: int, dtype: type) -> np.ndarray:
@@ -107,7 +112,7 @@ class Memories:
     def _states(self, copies: slice | int) -> np.ndarray:
         slots = self.program.state.shape[0]
         part = self.state[copies]
-        return part.reshape(*part.shape[:-1], slots, self._stride)
+        return part.reshape(*part.shape[:-1], slots, self.stride)
 
     def check_weights(self, copy: int) -> None:
         """Check what learned weights and residuals are together; raises `InputError`."""

@@ -28,7 +28,7 @@ FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift "
     "input_fits output_shift state parameters population payload_shift "
     "captures capture_count gate skip shift stencil reach learned watched held held_number "
-    "kept kept_number ports port_count"
+    "kept kept_number ports port_count front"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -73,7 +73,9 @@ class Table:
     ----------
     records : (instructions,) ndarray of `RECORD`
     phase_end : (phases,) int64 ndarray
-        Number of the instruction after the last one of each phase.
+        Number of the record after the last one of each phase.
+    begins : (instructions + 1,) int64 ndarray
+        Number of the first record of each of the Program's instructions.
     weight : (n,) int32 ndarray
     parameters : (n,) int64 ndarray
     table_32, table_64 : int32, int64 ndarray
@@ -90,6 +92,7 @@ class Table:
 
     records: np.ndarray
     phase_end: np.ndarray
+    begins: np.ndarray
     weight: np.ndarray
     parameters: np.ndarray
     table_32: np.ndarray
@@ -242,10 +245,12 @@ class Builder:
                 self._convolution(record, instruction)
             else:
                 raise ProgramError(f"the native engine has no instruction {instruction.opcode!r}")
-        records, phase_end = self._keep(records)
+        records, begins = self._keep(records)
+        ends = np.cumsum([0, *(len(p) for p in self.program.phases)])[1:]
         return Table(
             records=records,
-            phase_end=phase_end,
+            phase_end=begins[ends],
+            begins=begins,
             weight=self.weight.array(),
             parameters=self.parameters.array(),
             table_32=self.tables[32].array(),
@@ -258,24 +263,24 @@ class Builder:
         )
 
     def _keep(self, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Keep inputs that seldom change, see `kept_inputs`; with the ends of the phases."""
+        """Keep inputs that seldom change, see `kept_inputs`; with `Table.begins`."""
         records["kept"] = -1
         kept = kept_inputs(self.program, [self._watched(i) for i in self.program.instructions])
-        found, ends = [], np.cumsum([len(p) for p in self.program.phases], dtype=np.int64)
-        shifted = ends.copy()
-        begins = {k.first: number for number, k in kept.items()}
+        fed = {k.first: number for number, k in kept.items()}
+        found, begins = [np.zeros(0, RECORD)], []
         for number in range(len(records)):
-            if number in begins:
-                fed = begins[number]
-                self._kept(records[fed : fed + 1], self.program.instructions[fed], kept[fed])
+            begins.append(len(found) - 1)
+            if number in fed:
+                last = fed[number]
+                self._kept(records[last : last + 1], self.program.instructions[last], kept[last])
                 keep = np.zeros(1, RECORD)
-                keep["opcode"], keep["length"], keep["kept"] = KEEP, fed - number, -1
+                keep["opcode"], keep["length"], keep["kept"] = KEEP, last - number, -1
                 for name in ("kept_number", "ports", "port_count"):
-                    keep[name] = records[name][fed]
+                    keep[name] = records[name][last]
                 found.append(keep)
-                shifted += ends > number
             found.append(records[number : number + 1])
-        return np.concatenate(found) if found else records, shifted
+        begins.append(len(found) - 1)
+        return np.concatenate(found), np.array(begins, np.int64)
 
     def _kept(self, record: np.ndarray, i: Instruction, kept: Kept) -> None:
         assert isinstance(i, Map)

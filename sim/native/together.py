@@ -1,0 +1,257 @@
+"""Copies of a Program side by side: what is the same in all of them is done once.
+
+A population whose inputs and states are the same in all copies gives the same in all. The first
+copy does it for the others, which read from there what they need of it: its values, its events, and
+what rules see of it. Afterwards it is written into the other copies' memories, too, so that they
+are what they would be if each had been alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
+from ...compiler.program import OutputPort, Program
+from .kept import readings
+from .library import Segment
+from .memories import Memories
+
+FRONT_SOURCE, FRONT_PRE, FRONT_POST = 1, 2, 4
+"""`front_t` of loom.h."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """What is done once, and what in each copy.
+
+    Attributes
+    ----------
+    shared : frozenset of int
+        Numbers of the instructions that are done once.
+    operands : dict of int -> int
+        For the others, which operands are to be found in the first copy, as `front_t` says.
+    ports : frozenset of str
+        Input ports that only the first copy reads.
+    outputs : frozenset of str
+        Output ports of what is done once.
+    """
+
+    shared: frozenset[int]
+    operands: dict[int, int]
+    ports: frozenset[str]
+    outputs: frozenset[str]
+
+
+def divide(program: Program, own_ports: Collection[str], own_maps: Collection[int]) -> Division:
+    """Find out what is the same in all copies.
+
+    Parameters
+    ----------
+    program : Program
+    own_ports : collection of str
+        Input ports that differ from copy to copy.
+    own_maps : collection of int
+        Numbers of ``MAP`` instructions whose states may differ.
+    """
+    found = _Search(program, own_ports, own_maps)
+    while found.grow():
+        pass
+    return found.division()
+
+
+class _Search:
+    def __init__(
+        self, program: Program, own_ports: Collection[str], own_maps: Collection[int]
+    ) -> None:
+        self.program = program
+        self.instructions = program.instructions
+        self.own_ports = set(own_ports)
+        self.own = set(own_maps)
+        """Instructions that each copy has to do; those that are found out so far."""
+        self.readers: dict[int, set[int]] = {}
+        for writer, reader in readings(self.instructions, program.machine.lanes):
+            self.readers.setdefault(writer, set()).add(reader)
+        learned = {p.weights for p in program.projections.values()}
+        for number, i in enumerate(self.instructions):
+            if isinstance(i, Upd) or (isinstance(i, Mac | Evt) and i.weights in learned):
+                self.own.add(number)
+        self.maps = {n: i for n, i in enumerate(self.instructions) if isinstance(i, Map)}
+        self.operands = {
+            number: operands
+            for number, i in enumerate(self.instructions)
+            if (operands := self._operands(i))
+        }
+        # What is looked at has to lie in one place, too: outputs are numbered from -1 downwards.
+        for number, port in enumerate(program.outputs.values(), start=1):
+            self.own.add(-number)
+            self.operands[-number] = {FRONT_SOURCE: (self._seen(port), set())}
+
+    def _operands(self, i: Instruction) -> dict[int, tuple[set[int], set[str]]]:
+        """For each operand the ``MAP`` instructions and the input ports that it is made of."""
+        if isinstance(i, Upd):
+            fired = set() if i.gate == "always" else self._listed(i.list)
+            pre = {n for n, m in self.maps.items() if _overlap(m.state, m.length, i.pre, i.rows)}
+            if not i.pre_slots:
+                pre = set()
+            post = {
+                n
+                for n, m in self.maps.items()
+                for _, memory, base in m.captures
+                for wanted, first in i.post
+                if memory == wanted
+                and _overlap(base, self._words(m.length), first, self._words(i.length))
+            }
+            return {
+                FRONT_SOURCE: (fired, set()),
+                FRONT_PRE: (pre, set()),
+                FRONT_POST: (post, set()),
+            }
+        if isinstance(i, Evt) or (isinstance(i, Cnv) and i.list >= 0):
+            return {FRONT_SOURCE: (self._listed(i.list), set())}
+        if isinstance(i, Mac | Cnv):
+            made = {
+                n
+                for n, m in self.maps.items()
+                if m.list < 0 and _overlap(m.target, m.length, i.source, i.rows)
+            }
+            ports = {
+                name
+                for name, p in self.program.inputs.items()
+                if _overlap(p.base, p.size, i.source, i.rows)
+            }
+            return {FRONT_SOURCE: (made, ports)}
+        return {}
+
+    def _seen(self, port: OutputPort) -> set[int]:
+        """The ``MAP`` instructions that make what an output shows."""
+        if port.memory == "event":
+            return self._listed(port.slot)
+        lanes = self.program.machine.lanes
+        first = port.first_element(lanes)
+        if port.memory == "accumulator":
+            self.own |= {
+                number
+                for number, i in enumerate(self.instructions)
+                if isinstance(i, Mac | Evt | Cnv)
+                and _overlap(i.target * lanes, i.words * lanes, first, port.size)
+            }
+            return set()
+        of_value = port.memory == "value"
+        return {
+            n
+            for n, m in self.maps.items()
+            if (m.list < 0 or not of_value)
+            and _overlap(m.target if of_value else m.state, m.length, first, port.size)
+        }
+
+    def _words(self, elements: int) -> int:
+        return self.program.machine.words(elements)
+
+    def _listed(self, number: int) -> set[int]:
+        return {n for n, m in self.maps.items() if m.list == number}
+
+    def grow(self) -> bool:
+        """Find more that each copy has to do; returns whether there was."""
+        before = len(self.own)
+        for number, operands in self.operands.items():
+            for maps, ports in operands.values():
+                if maps & self.own or ports & self.own_ports:
+                    self.own.add(number)
+                    self.own |= maps  # all of an operand has to lie in one place
+        for writer, readers in self.readers.items():
+            if writer in self.own or readers & self.own:
+                self.own |= {writer, *readers}
+        for number, i in enumerate(self.instructions):
+            # What nobody reads is left in the accumulators of each copy.
+            if isinstance(i, Mac | Evt | Cnv) and number not in self.readers:
+                self.own.add(number)
+        return len(self.own) > before
+
+    def division(self) -> Division:
+        shared = frozenset(range(len(self.instructions))) - self.own
+        operands, needed = {}, set(self.own_ports)
+        for number in self.own:
+            flags = 0
+            for flag, (maps, ports) in self.operands.get(number, {}).items():
+                if maps and not maps & self.own:
+                    flags |= flag
+                else:
+                    needed |= ports
+            operands[number] = flags
+        seen = zip(self.program.outputs, range(-1, -len(self.program.outputs) - 1, -1), strict=True)
+        return Division(
+            shared,
+            {number: flags for number, flags in operands.items() if number >= 0},
+            frozenset(self.program.inputs) - needed,
+            frozenset(name for name, number in seen if operands[number]),
+        )
+
+
+def _overlap(first: int, size: int, other: int, other_size: int) -> bool:
+    return first < other + other_size and other < first + size
+
+
+def segments(program: Program, division: Division, begins: np.ndarray) -> list[Segment]:
+    """Stretches of instructions that are done once, or in each copy.
+
+    Parameters
+    ----------
+    program : Program
+    division : Division
+    begins : (instructions + 1,) int ndarray
+        Number of the first record of each instruction.
+    """
+    found = []
+    number = 0
+    for phase, instructions in enumerate(program.phases):
+        found.append(Segment(phase, int(begins[number]), int(begins[number]), 1))
+        for _ in instructions:
+            once = int(number in division.shared)
+            end = int(begins[number + 1])
+            if found[-1].begin == found[-1].end or found[-1].front != once:
+                found.append(Segment(phase, int(begins[number]), end, once))
+            else:
+                found[-1].end = end
+            number += 1
+    return found
+
+
+def spread(program: Program, division: Division, memories: Memories, copies: slice) -> None:
+    """Write what the first of some copies did for the others into their memories."""
+    first, others = copies.start, slice(copies.start + 1, copies.stop)
+    lanes = program.machine.lanes
+    shared = [(n, i) for n, i in enumerate(program.instructions) if n in division.shared]
+
+    def put(array: np.ndarray, begin: int, size: int) -> None:
+        array[others, begin : begin + size] = array[first, begin : begin + size]
+
+    for _, i in shared:
+        if not isinstance(i, Map):
+            continue
+        for slot in range(program.state.shape[0]):
+            put(memories.state, slot * memories.stride + i.state, i.length)
+        if i.list >= 0:
+            put(memories.event_index, i.target, i.length)
+            put(memories.event_payload, i.target, i.length)
+            put(memories.count, i.list, 1)
+        else:
+            put(memories.value, i.target, i.length)
+        for _, memory, base in i.captures:
+            place = (memory * program.post_words + base) * lanes
+            put(memories.post, place, program.machine.words(i.length) * lanes)
+        put(memories.saturations, memories.table.populations.index(i.population), 1)
+    last: dict[int, int] = {}
+    for number, i in enumerate(program.instructions):
+        if isinstance(i, Mac | Evt | Cnv):
+            for word in range(i.target, i.target + i.words):
+                last[word] = number
+    for word, number in last.items():
+        if number in division.shared:
+            put(memories.accumulator, word * lanes, lanes)
+    for number, (name, port) in enumerate(program.inputs.items()):
+        if name in division.ports:
+            put(memories.value, port.base, port.size)
+            memories.version[others, number] += 1
