@@ -79,7 +79,6 @@ class PhaseClock:
         self._issued: Cycles | None = None  # last issue of the MAC or EVT before
         self._drained: Cycles = 0  # all writes so far have landed, and can be read
         self._after_map = False
-        self._after_update = False
 
     def map_timing(self, kernel: str, captures: bool = False) -> MapTiming:
         """Timing of a ``MAP`` of this kernel."""
@@ -116,8 +115,7 @@ class PhaseClock:
         alone = isinstance(instruction, (Map, Upd, Cnv))
         handover = self._ready
         updates = isinstance(instruction, Upd)
-        waits = self._after_update if updates else alone or self._after_map or instruction.wait
-        if waits:
+        if not updates and (alone or self._after_map or instruction.wait):
             handover = np.maximum(handover, self._drained)
         if self._issued is not None and not updates:
             adds = isinstance(instruction, (Mac, Evt)) and not instruction.clear
@@ -145,7 +143,7 @@ class PhaseClock:
             self._drained = np.maximum(self._drained, written)
         if alone:
             self._issued = None
-        self._after_map, self._after_update = alone, updates
+        self._after_map = alone
         return _plain(handover)
 
     def _update_over(

@@ -226,6 +226,7 @@ class Core(wiring.Component):
         m.d.comb += [
             sequencer.learning.eq(learning),
             sequencer.update_end.eq(updater.end),
+            sequencer.update_open.eq(updater.open),
             updater.count.eq(operands.count),
             updater.go.eq(sequencer.update_go),
             updater.load.eq(sequencer.update_load),

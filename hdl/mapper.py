@@ -120,6 +120,8 @@ class Mapper(wiring.Component):
         m = Module()
         shape, machine, fields = self.shape, self.shape.machine, self.fields
 
+        if shape.rules:  # until then what an update before limited has been added
+            self._update_goes = register(m, self.update_go, "update_goes")
         valid, last = self._issue(m)
         element = self._lane(m, valid)
         self._extension(m)
@@ -269,7 +271,7 @@ class Mapper(wiring.Component):
                 m.d.sync += held.eq(self.load_word[f.start : f.start + f.width])
             setattr(self, name, held)
         if self.shape.rules:
-            with m.If(self.update_go):
+            with m.If(self._update_goes):
                 m.d.sync += self.population.eq(self.update_population)
 
     def _states(
@@ -436,7 +438,7 @@ class Mapper(wiring.Component):
         begin, end, more = self.begin, self.end, now
         if self.shape.rules:
             counted = Signal(SATURATION_BITS, name="counted")
-            begin = begin | self.update_go
+            begin = begin | self._update_goes
             end = end | register(m, self.update_end, "update_ended")
             more = now + self.update_saturations
         before = self.memory_q["saturation"]

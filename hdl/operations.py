@@ -51,10 +51,24 @@ def add_registers(
     load: Value,
     load_index: Value,
     load_word: Value,
+    go: Value | None = None,
 ) -> Registers:
-    """Registers of parameters and table bases, each loaded by its extension word."""
+    """Registers of parameters and table bases, each loaded by its extension word.
+
+    With `go` they keep what they have until then, when all take over what has been loaded.
+    """
     encoding = Encoding(shape)
     found = Registers()
+
+    def held(signal: Signal) -> Signal:
+        if go is None:
+            return signal
+        later = Signal(signal.shape(), name=f"{signal.name}_held")
+        with m.If(go):
+            m.d.sync += later.eq(signal)
+        return later
+
+    values: dict[str, tuple[Signal, ...]] = {}
     for index, p in enumerate(code.parameters, start=1):
         with m.If(load & (load_index == index)):
             if p.scaled:
@@ -65,16 +79,22 @@ def add_registers(
                 for name, signal in (("mantissa", mantissa), ("shift", shift)):
                     f = encoding.scaled[name]
                     m.d.sync += signal.eq(load_word[f.start : f.start + f.width])
-                found.scaled[p.name] = mantissa, shift
+                values[p.name] = mantissa, shift
             else:
                 plain = Signal(signed(parameter_width(p)), name=f"parameter_{index}")
                 m.d.sync += plain.eq(load_word)
-                found.plain[p.name] = plain
+                values[p.name] = (plain,)
+    for p in code.parameters:
+        if p.scaled:
+            mantissa, shift = values[p.name]
+            found.scaled[p.name] = held(mantissa), held(shift)
+        else:
+            found.plain[p.name] = held(*values[p.name])
     for index, t in enumerate(code.tables, start=1 + len(code.parameters)):
         base = Signal(bits_for(table_words(t, shape)), name=f"{t.name}_base")
         with m.If(load & (load_index == index)):
             m.d.sync += base.eq(load_word)
-        found.base[t.name] = base
+        found.base[t.name] = held(base)
     return found
 
 

@@ -51,6 +51,8 @@ class RulePipeline(wiring.Component):
         Variables of the pre neuron, and of lane L's post neuron.
     load : bool, in; load_index, load_word : unsigned, in
         An extension word of the ``UPD`` (the first parameter is word 1).
+    go : bool, in
+        What was loaded counts from the next cycle on.
     next_weight_L, next_synapse_K_L : signed, out; out_valid : unsigned, out
         `Pipeline.depth` cycles later.
     saturations : unsigned, out
@@ -70,6 +72,7 @@ class RulePipeline(wiring.Component):
         members = {
             "valid": In(machine.lanes),
             "out_valid": Out(machine.lanes),
+            "go": In(1),
             "load": In(1),
             "load_index": In(bits_for(extension_words(shape) + 1)),
             "load_word": In(Encoding(shape).word_bits),
@@ -96,7 +99,7 @@ class RulePipeline(wiring.Component):
         code, machine, depth = self.code, self.shape.machine, self.stages.depth
         self._read_back: set[str] = set()
         self._registers = add_registers(
-            m, self.shape, code, self.load, self.load_index, self.load_word
+            m, self.shape, code, self.load, self.load_index, self.load_word, self.go
         )
         shared = shared_operations(code)
         once = Operations(m, code, self.stages, machine, "row_")

@@ -83,7 +83,9 @@ class Sequencer(wiring.Component):
     update, update_load, update_go, update_end
         The same of an ``UPD``, if the shape has rules. It is handed over early; `update_go` comes
         when it may begin, and does not if it is skipped. `update_end` comes one cycle before the
-        next handover.
+        next handover. Of `update` all but the rule are valid in the cycle of `update_go` already.
+    update_open : bool, in
+        The ``UPD`` that runs, if any, needs no more of `update` than the rule.
     learning : bool, in
         Run ``UPD``.
     convolution, convolution_begin, convolution_load, convolution_go, convolution_end
@@ -103,7 +105,7 @@ class Sequencer(wiring.Component):
             learning = {
                 "update": Out(UpdateFields(e)),
                 **dict.fromkeys(("update_load", "update_go"), Out(1)),
-                **dict.fromkeys(("update_end", "learning"), In(1)),
+                **dict.fromkeys(("update_end", "update_open", "learning"), In(1)),
             }
         if shape.post_memories:
             learning["map_captures"] = Out(1)
@@ -191,7 +193,7 @@ class Sequencer(wiring.Component):
             m.d.comb += self._begin_update.eq(handover & is_update)
             update_active = self._update(m, following, soon_drained, empty)
             adds_up = adds_up & ~is_update
-            may_start = (may_start | is_update) & ~update_active
+            may_start = is_update | (may_start & ~update_active)
         m.d.comb += [
             handover.eq(~self.idle & ready & may_start),
             multiply.eq(adds_up),
@@ -222,15 +224,23 @@ class Sequencer(wiring.Component):
         active = Signal(name="update_active")
         loaded = Signal(name="update_loaded")
         decided = self._update_decided
-        m.d.comb += decided.eq((self._loaded | loaded) & may_begin)
-        m.d.sync += loaded.eq((self._loaded | loaded) & ~may_begin)
-        with m.If(self._begin_update):
+        now = (self._loaded | loaded) & may_begin & (~active | self.update_end)
+        m.d.comb += decided.eq(now)
+        m.d.sync += loaded.eq((self._loaded | loaded) & ~now)
+        with m.If(self.update_go):
             m.d.sync += active.eq(1)
-            for name in UPDATE_FIELDS:
-                f = self.encoding.update[name]
-                m.d.sync += getattr(self.update, name).eq(following[f.start : f.start + f.width])
-        with m.Elif(self.update_end | (decided & ~self.update_go)):
+        with m.Elif(self.update_end):
             m.d.sync += active.eq(0)
+        pending = Signal(name="update_pending")
+        with m.If(self._begin_update):
+            m.d.sync += pending.eq(1)
+        with m.Elif(decided):
+            m.d.sync += pending.eq(0)
+        for name in UPDATE_FIELDS:
+            f = self.encoding.update[name]
+            comes = self.update_go if name == "rule" else pending & self.update_open
+            with m.If(comes):
+                m.d.sync += getattr(self.update, name).eq(following[f.start : f.start + f.width])
         none = empty & (self.update.gate != ALWAYS)
         m.d.comb += self.update_go.eq(decided & self.learning & ~none)
         return active

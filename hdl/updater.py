@@ -51,6 +51,8 @@ class Updater(wiring.Component):
         From the sequencer.
     end : bool, out
         With the saturations' count, `UPD_DRAIN` cycles before the next handover.
+    open : bool, out
+        Nothing but the rule is needed of `fields`.
     active : bool, out
         From `go` on until `end`: it drives the operands, the lanes and the states' address.
     source : unsigned, out; event : bool, out; weights : unsigned, out
@@ -90,6 +92,7 @@ class Updater(wiring.Component):
             "load_index": In(bits_for(extension_words(shape) + 1)),
             "load_word": In(e.word_bits),
             "end": Out(1),
+            "open": Out(1, init=1),
             "active": Out(1),
             "source": Out(e.multiply["source"].width),
             "event": Out(1),
@@ -158,18 +161,23 @@ class Updater(wiring.Component):
         m.d.comb += ends.eq(self._by_depth(m, delay(m, finish, after, "finish"), "end", ends))
         m.d.comb += self.end.eq(ends)
         with m.If(self.go):
-            m.d.sync += self.active.eq(1)
-        with m.Elif(ends):
-            m.d.sync += self.active.eq(0)
+            m.d.sync += [self.active.eq(1), self.open.eq(0)]
+        with m.Else():
+            with m.If(ends):
+                m.d.sync += self.active.eq(0)
+            with m.If(delay(m, finish, at.memory + at.address, "looked_up")):
+                m.d.sync += self.open.eq(1)
         return m
 
     def _further(self, m: Module) -> None:
-        """The second instruction word."""
+        """The second instruction word; it is loaded while another update may be running."""
         self.further = {}
         for name, f in self.encoding.further.items():
-            held = Signal(f.width, name=name)
+            loaded, held = Signal(f.width, name=f"{name}_loaded"), Signal(f.width, name=name)
             with m.If(self.load & (self.load_index == 0)):
-                m.d.sync += held.eq(self.load_word[f.start : f.start + f.width])
+                m.d.sync += loaded.eq(self.load_word[f.start : f.start + f.width])
+            with m.If(self.go):
+                m.d.sync += held.eq(loaded)
             self.further[name] = held
         m.d.comb += self.population.eq(self.further["population"])
 
@@ -183,7 +191,7 @@ class Updater(wiring.Component):
         by_events, by_post = fields.gate == PRE, fields.gate == POST
         # The count stands until the sequencer goes on to the next instruction.
         held = Signal(max(len(fields.rows), len(self.count)), name="rows")
-        rows = Mux(self.active, held, Mux(by_events, self.count, fields.rows))
+        rows = Mux(self.open, Mux(by_events, self.count, fields.rows), held)
         m.d.sync += held.eq(rows)
 
         running, last_row, last_word = Signal(), Signal(), Signal()
@@ -312,6 +320,7 @@ class Updater(wiring.Component):
             here = fields.rule == number
             m.d.comb += [
                 p.valid.eq(Mux(here, enters, 0)),
+                p.go.eq(self.go),
                 p.load.eq(self.load),
                 p.load_index.eq(self.load_index),
                 p.load_word.eq(self.load_word),

@@ -92,10 +92,10 @@ def test_parameters_are_loaded_while_the_instruction_before_runs():
     drained = before + 27 + latencies(MACHINE).row + latencies(MACHINE).drain
     assert c.hand_over(update(5, 2, "always")) == before + latencies(MACHINE).period
     assert c.begins == drained - 1
-    # Another update waits for the end of this one; what waits comes as soon.
+    # So are those of another update while this one runs; what waits comes a cycle after that would.
     end = c.begins + 10 + WRITE + END
-    assert c.hand_over(update(5, 2, "always")) == end
-    assert c.begins == end + LOAD
+    assert c.hand_over(update(5, 2, "always")) == drained - 1 + latencies(MACHINE).period
+    assert c.begins == end - 1
     assert c.hand_over(mac) == c.begins + 10 + WRITE + END
 
 

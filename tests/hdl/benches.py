@@ -210,6 +210,12 @@ async def rule(dut):
     for index, word in enumerate(words, start=1):
         unit.put(load=1, load_index=index, load_word=word)
         await unit.cycle()
+    unit.put(load=0, go=1)
+    await unit.cycle()
+    unit.put(go=0, load=1, load_word=0)  # belongs to the update after this one
+    for index in range(1, 1 + len(words)):
+        unit.put(load_index=index)
+        await unit.cycle()
     unit.put(load=0)
     opened = rng.random(shape) < 0.8
     left, saturations, entered = 0, 0, {}
