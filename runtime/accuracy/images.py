@@ -16,6 +16,7 @@ from ...compiler.graph import Graph, Input
 from ...compiler.machine import Machine
 from ...compiler.passes.coarsen import WeightBits
 from ...compiler.program import Program
+from ...sim.held import Held
 from ...sim.native.batch import NativeBatch
 from ..chip import ProgramChip
 from ..engines import create_engine
@@ -184,19 +185,20 @@ class ImageChip:
         )
 
     def run(
-        self, steps: int, inputs: Mapping[str, np.ndarray], record: Iterable[str]
+        self, steps: int, inputs: Mapping[str, Held], record: Iterable[str]
     ) -> dict[str, np.ndarray]:
         """Run ``steps / rows`` images; returns a sample for each step."""
         rows, names = self.sampling.rows, list(record)
         images: dict[str, np.ndarray] = {}
-        for name, values in inputs.items():
-            blocks = values.reshape(-1, rows, values.shape[1])
-            if not (blocks == blocks[:, :1]).all():
+        for name, held in inputs.items():
+            shown = held.at(np.arange(0, steps, rows))
+            changes = held.first % rows != 0
+            if (held.rows[changes] != shown[held.first[changes] // rows]).any():
                 raise ModelError(
                     f"{self.chip.graph[name].origin}: what it gives to the chip changes while an "
                     "image is shown; only the images may change"
                 )
-            images[name] = blocks[:, 0]
+            images[name] = shown
             # Lowers the Graph anew if a value leaves its range.
             largest = int(np.argmax(np.abs(images[name]).max(axis=1, initial=0.0)))
             self.chip.write(name, images[name][largest])
