@@ -2,7 +2,7 @@
 #
 #   make demo      compile a network, run it, compare it with float Nengo (pip packages only)
 #   make test      everything that the tests need, then lint, types and the whole suite
-#   make bench     speed against nengo.Simulator
+#   make bench     speed against nengo.Simulator; BENCH=--quick takes half a minute
 #   make accuracy  errors of float and fixed point against the ideal signals
 #   make conformance  Nengo's own backend suite, and where its work was done
 #   make lint      formatting, lint and types
@@ -29,7 +29,7 @@ demo: $(VENV)/demo.stamp
 	$(RUN) examples/demo.py
 
 bench: $(VENV)/demo.stamp
-	$(RUN) tests/benchmarks/bench.py
+	$(RUN) tests/benchmarks/bench.py $(BENCH)
 
 accuracy: $(VENV)/demo.stamp
 	$(RUN) tests/benchmarks/accuracy.py

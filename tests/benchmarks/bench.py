@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", choices=keys, default=keys, metavar="MODEL",
                         help=f"some of {', '.join(keys)}")  # fmt: skip
     parser.add_argument("--copies", nargs="+", type=int, help="beside 1; default: 10 100")
-    parser.add_argument("--repeats", type=int, help="runs of which the median counts; default: 3")
+    parser.add_argument("--repeats", type=int, help="runs of which the median counts; default: 5")
     parser.add_argument("--quick", action="store_true", help="short runs, 10 copies: a rough idea")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("-o", "--output", help="write the JSON to this file, too")

@@ -60,8 +60,8 @@ class Settings:
     """
 
     copies: tuple[int, ...] = (10, 100)
-    repeats: int = 3
-    seconds: float = 0.2
+    repeats: int = 5
+    seconds: float = 0.12
     startup: bool = True
 
 
