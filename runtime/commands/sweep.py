@@ -109,7 +109,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(summarise(report, seconds), indent=1))
     else:
-        _print(report, seconds)
+        _print(report, seconds, None if arguments.sampler is None else arguments)
     return 1 if report.table.failed else 0
 
 
@@ -187,23 +187,25 @@ def _seconds(path: str, name: str, value: Any) -> Any:
     raise ModelError(f"{path}: {name} is a {type(value).__name__}; give a number of seconds")
 
 
-def _print(report: Report, seconds: float) -> None:
+def _print(report: Report, seconds: float, search: argparse.Namespace | None) -> None:
     table = report.table
     before = len(table) - report.runs
     kept = f" ({before} were there before)" if before else ""
     print(f"{len(table)} runs in {seconds:.1f} s{kept}")
     rows = table.summary()
+    if search is not None:  # the best first
+        sign = -1 if search.maximize else 1
+        rows.sort(key=lambda row: sign * _sortable(row["mean"].get(search.objective), sign))
     several = any(row["runs"] > 1 for row in rows)
     head = [*table.names]
     for metric in table.metrics:
         head += [metric, "spread"] if several else [metric]
     cells = []
     for row in rows[:MOST_ROWS]:
-        line = ["" if (v := row["setting"].get(n)) is None else str(v) for n in table.names]
+        line = [_cell(row["setting"].get(name)) for name in table.names]
         for metric in table.metrics:
             for of in ("mean", "spread") if several else ("mean",):
-                value = row[of].get(metric)
-                line.append("" if value is None else f"{value:.4g}")
+                line.append(_cell(row[of].get(metric), 4))
         cells.append(line)
     if table.metrics:
         print_table(head, cells)
@@ -217,6 +219,17 @@ def _print(report: Report, seconds: float) -> None:
         print(f"and {len(table.failed) - 5} more failed; --retry-failed does them again")
     for path in report.files.values():
         print(f"written: {path}")
+
+
+def _cell(value: Any, digits: int = 6) -> str:
+    if value is None:
+        return ""
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def _sortable(value: float | None, sign: int) -> float:
+    """Settings without a result come last."""
+    return value if value is not None and math.isfinite(value) else sign * math.inf
 
 
 def _warnings(table: Table) -> dict[str, int]:

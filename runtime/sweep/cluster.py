@@ -34,8 +34,8 @@ class Cluster:
     experiment : Experiment
     scheduler : str, or a cluster or client of dask.distributed
         Address of the scheduler, as ``tcp://10.0.0.1:8786``, or what knows it.
-    patience : float
-        Seconds to wait while there is no worker.
+    patience : float, optional
+        Seconds to wait while there is no worker; `PATIENCE` if left out.
 
     Attributes
     ----------
@@ -50,14 +50,17 @@ class Cluster:
         If no scheduler answers, or it has no workers.
     """
 
-    def __init__(self, experiment: Experiment, scheduler: Any, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, experiment: Experiment, scheduler: Any, patience: float | None = None
+    ) -> None:
         try:
             from distributed import Client
         except ImportError as e:
             raise ToolError(
                 "a scheduler needs dask.distributed: pip install 'spikeloom[dask]'"
             ) from e
-        self.experiment, self.patience = experiment, patience
+        self.experiment = experiment
+        self.patience = patience = PATIENCE if patience is None else patience
         self._own = not isinstance(scheduler, Client)
         try:
             self.client = (

@@ -17,7 +17,7 @@ import numpy as np
 from ...compiler.errors import InputError, ModelError, SpikeloomError
 from ..batch.variation import set_parameters
 from ..model_file import line_in
-from .settings import TAKEN, Setting, parameters_of, takes_seed, text
+from .settings import TAKEN, Setting, takes_seed, text, wants_network
 from .tasks import Experiment, Outcome, Run, failed, one_line
 
 MOST_WARNINGS = 5
@@ -79,8 +79,7 @@ class Functions:
             If `metric` gives no numbers, or names that the table has already.
         """
         _seed_all(run.seed)
-        wants_network = len(parameters_of(self.metric)) > 1
-        found = self.metric(sim, network) if wants_network else self.metric(sim)
+        found = self.metric(sim, network) if wants_network(self.metric) else self.metric(sim)
         if not isinstance(found, dict):
             found = {"metric": found}
         if not found:

@@ -196,6 +196,16 @@ def takes_seed(build: Callable[..., Any]) -> bool:
     return "seed" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
+def wants_network(metric: Callable[..., Any]) -> bool:
+    """Whether `metric` needs a second argument."""
+    needed = [
+        p
+        for p in parameters_of(metric).values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(needed) > 1
+
+
 def parameters_of(build: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """The parameters of `build`, by name."""
     return inspect.signature(build).parameters

@@ -52,7 +52,8 @@ class Function:
 
     def to_json(self) -> dict[str, str]:
         """What decides about results, without places: a moved file is the same file."""
-        return {"from": Path(self.place).name, "name": self.name, "sha256": self.digest}
+        file = f"{self.place.split('.')[-1]}.py" if self.kind == "module" else Path(self.place).name
+        return {"from": file, "name": self.name, "sha256": self.digest}
 
     def load(self) -> Callable[..., Any]:
         """The function.

@@ -89,31 +89,29 @@ def test_no_scheduler_and_no_workers(monkeypatch):
         )
 
 
-def test_all_workers_are_gone(tmp_path):
-    monkey = pytest.MonkeyPatch()
-    with (
-        monkey.context() as patch,
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as few,
-    ):
-        patch.setattr(cluster_module.Cluster.__init__, "__defaults__", (1.0,))
+def test_all_workers_are_gone(tmp_path, monkeypatch):
+    def swept(cluster, progress=False):
+        return spikeloom.sweep(
+            models.counting, {"x": list(range(40))}, metric=models.slowly, out=tmp_path,
+            scheduler=cluster, progress=progress,
+        )  # fmt: skip
+
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as few:
 
         def watch(done, total, failed):
             if done == 3:
                 few.scale(0)
 
-        with pytest.raises(LinkError, match=r"has no workers since 1 s; .*finished runs are kept"):
-            spikeloom.sweep(
-                models.counting, {"x": list(range(40))}, metric=models.slowly, out=tmp_path,
-                scheduler=few, progress=watch,
-            )  # fmt: skip
+        patient = cluster_module.PATIENCE
+        monkeypatch.setattr(cluster_module, "PATIENCE", 1.0)
+        for progress in (watch, False):  # in the middle; from the beginning
+            with pytest.raises(LinkError, match=r"no workers since 1 s; .*finished runs are kept"):
+                swept(few, progress)
         kept = (tmp_path / "runs.jsonl").read_text().count("\n")
         assert 3 <= kept < 40
+        monkeypatch.setattr(cluster_module, "PATIENCE", patient)
         few.scale(1)
-        table = spikeloom.sweep(
-            models.counting, {"x": list(range(40))}, metric=models.slowly, out=tmp_path,
-            scheduler=few,
-        )  # fmt: skip
+        table = swept(few)
         assert len(table) == 40
         assert not table.failed
-        lines = (tmp_path / "runs.jsonl").read_text().splitlines()
-        assert len(lines) == 40
+        assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 40

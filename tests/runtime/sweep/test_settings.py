@@ -10,6 +10,7 @@ from spikeloom.runtime.sweep.settings import (
     parse_seeds,
     seeds_of,
     split,
+    wants_network,
 )
 from spikeloom.runtime.sweep.source import Function
 from spikeloom.runtime.sweep.tasks import Experiment, groups_of, one_line
@@ -91,6 +92,13 @@ def test_names_of_build_and_of_its_network():
         split(["rl"], sweep_models.build)
     with pytest.raises(InputError, match="build needs 'b', and a=1 does not give it"):
         check_complete({"a": 1}, lambda a, b, seed: None)
+
+
+def test_what_metric_gets():
+    assert wants_network(lambda sim, network: 0)
+    assert wants_network(sweep_models.count)
+    assert not wants_network(lambda sim, skip=100: 0)
+    assert not wants_network(lambda *args, **more: 0)
 
 
 def test_the_hash_of_a_run():

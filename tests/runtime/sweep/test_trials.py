@@ -117,11 +117,11 @@ def test_on_the_command_line(tmp_path, capsys):
     (tmp_path / "model.py").write_text(
         "import nengo\n"
         "def build(x, k, n):\n    net = nengo.Network()\n    net.x = (x, k, n)\n    return net\n"
-        "def metric(sim, net):\n    return net.x[0] + net.x[2]\n"
+        "def metric(sim, net):\n    return {'loss': net.x[0] + net.x[2]}\n"
     )
     command = ["sweep", str(tmp_path / "model.py"), "--grid", "x=0.01:1:log", "k=a,b", "n=1:3",
                "--sampler", "optuna:random", "--trials", "5", "-o", str(tmp_path / "out"),
-               "--workers", "1", "--json"]  # fmt: skip
+               "--objective", "loss", "--workers", "1", "--json"]  # fmt: skip
     assert main(command) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["runs"] == 5
@@ -129,6 +129,10 @@ def test_on_the_command_line(tmp_path, capsys):
         assert 0.01 <= row["setting"]["x"] <= 1
         assert row["setting"]["k"] in ("a", "b")
         assert type(row["setting"]["n"]) is int
+    assert main(command[:-1]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = [float(line.split()[-1]) for line in lines[3:8]]
+    assert shown == sorted(shown)  # the best first
     command[command.index("optuna:random")] = "optuna:magic"
     assert main(command) == 2
     assert "choose one of optuna:tpe" in capsys.readouterr().err
