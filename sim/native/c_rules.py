@@ -1,7 +1,8 @@
 """Learning rules in C: the function of an ``UPD``.
 
-One body serves two loops: along the synapses of a pre neuron's row, and, where only post neurons
-that fired learn and these are few, along the column of such a neuron.
+One body serves several loops: along the synapses of a pre neuron's row, and, where only post
+neurons that fired learn, along the column of such a neuron: if these are few, or if the weights lie
+so that a column is together.
 """
 
 from __future__ import annotations
@@ -29,7 +30,21 @@ static void rule_{number}(context_t *context, const instruction_t *in)
     const context_t *firing = made_in(context, in, FRONT_SOURCE);
     const int32_t *index = firing->event_index + in->source;
     const int64_t fired = firing->count[in->list];
-    if (in->gate == GATE_POST && fired * context->dense < in->length) {{
+    if (in->transposed) {{
+        for (int64_t e = 0; e < fired; e++) {{
+            const int64_t j = index[e], begin = j * stride;
+{post_once}
+            int32_t within = 0;
+            INDEPENDENT
+            for (int64_t k = 0; k < in->rows; k++) {{
+                const int64_t at = begin + k;
+                const int32_t counted = {kept};
+{pre_each}
+{body}
+            }}
+            limited += within;
+        }}
+    }} else if (in->gate == GATE_POST && fired * context->dense < in->length) {{
         for (int64_t e = 0; e < fired; e++) {{
             const int64_t j = index[e];
 {post_once}
@@ -114,11 +129,14 @@ def rule_source(
         *(f"const state_t synapse_{k} = synapses_{k}[at];" for k in range(len(code.synapses))),
         *(f"(void)synapse_{k};" for k in range(len(code.synapses))),
         *body,
-        f"const int64_t learned = {outputs.weight.text};",
+        f"const int64_t learned = full ^ ((full ^ {outputs.weight.text}) & -(int64_t)counted);",
         f"const int64_t upper = (learned + (INT64_C(1) << {bits - 1})) >> {bits};",
         "weight[at] = (weight_t)upper;",
         f"residual[at] = (int32_t)(learned - upper * (INT64_C(1) << {bits}));",
-        *(f"synapses_{k}[at] = {new.text};" for k, new in enumerate(outputs.synapses)),
+        *(
+            f"synapses_{k}[at] = synapse_{k} ^ ((synapse_{k} ^ {new.text}) & -(state_t)counted);"
+            for k, new in enumerate(outputs.synapses)
+        ),
     ]
 
     def posts(index: str) -> list[str]:
@@ -131,6 +149,7 @@ def rule_source(
         name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
         number=number,
         prologue=indented(prologue, 4),
+        kept=" & ".join(f"((in->skip != {k}) | (pre_of_{k}[k] == 0))" for k in pre) or "1",
         skip=indented([f"if ({skipped}) continue;"] if skipped else [], 12),
         post_once=indented(posts("j"), 12),
         pre_each=indented(pre_loads, 16),

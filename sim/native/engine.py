@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -26,7 +27,7 @@ from .generate import generate
 from .library import Port, input_ports, input_record, load, output_record
 from .memories import Memories
 from .rehearse import agrees, rehearsal
-from .table import Builder
+from .table import FEW_POSTS, Builder
 
 LONGEST_CALL = 0.2
 """Seconds, roughly: a long run is done in parts, between which an interrupt is heeded."""
@@ -39,7 +40,11 @@ def compiled_library(program: Program) -> Path:
     """Build or find the library for the kernels of `program`; raises `ToolError`."""
 
     def accept(library: Path) -> bool:
-        return agrees(NativeEngine(rehearsal(program), library))
+        # Both layouts of learned weights are tried.
+        return all(
+            agrees(NativeEngine(rehearsal(program), library, few_posts=few))
+            for few in ((0, sys.maxsize) if program.rules else (0,))
+        )
 
     return build(generate(program.kernels, program.rules, program.machine, C()), accept)
 
@@ -55,6 +60,8 @@ class NativeEngine:
         A library that was built for the Program's kernels; None to build or find it.
     twin : NativeEngine or None
         An engine of the same Program, to share what does not change with; see `twin`.
+    few_posts : int
+        Decides how learned weights are laid out, see `Builder`.
 
     Attributes
     ----------
@@ -63,11 +70,15 @@ class NativeEngine:
     """
 
     def __init__(
-        self, program: Program, library: Path | None = None, twin: NativeEngine | None = None
+        self,
+        program: Program,
+        library: Path | None = None,
+        twin: NativeEngine | None = None,
+        few_posts: int = FEW_POSTS,
     ) -> None:
         if twin is None:
             check_program(program)
-            builder = Builder(program)
+            builder = Builder(program, few_posts)
             self._shared = library or compiled_library(program), builder, builder.build()
         else:
             self._shared = twin._shared

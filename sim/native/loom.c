@@ -174,6 +174,28 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
 DEFINE_EVT(evt_wide, int64_t)
 DEFINE_EVT(evt_narrow, int32_t)
 
+/* Event sums of weights that lie transposed: `rows` elements from one target's to the next. */
+static void evt_columns(const context_t *context, const instruction_t *in)
+{
+    const context_t *from = made_in(context, in, FRONT_SOURCE);
+    const int32_t *index = from->event_index + in->source;
+    const value_t *payload = from->event_payload + in->source;
+    const int64_t events = from->count[in->list], unit = (int64_t)1 << in->payload_shift;
+    accumulator_t *acc = context->accumulator + in->target;
+    const weight_t *w = weights_of(context, in);
+    for (int64_t i = 0; i < in->length; i++, w += in->rows) {
+        int64_t sum[2] = {0, 0};
+        int64_t e = 0;
+        for (; e + 2 <= events; e += 2) {
+            sum[0] += (int64_t)w[index[e]] * payload[e];
+            sum[1] += (int64_t)w[index[e + 1]] * payload[e + 1];
+        }
+        if (e < events)
+            sum[0] += (int64_t)w[index[e]] * payload[e];
+        acc[i] = (in->clear ? 0 : acc[i]) + (sum[0] + sum[1]) * unit;
+    }
+}
+
 static void evt(const context_t *context, const instruction_t *in)
 {
     switch (in->length) {
@@ -279,6 +301,7 @@ static void execute(context_t *context, const instruction_t *in)
         break;
     case EVT_WIDE:
     case EVT_NARROW: evt(context, in); break;
+    case EVT_COLUMNS: evt_columns(context, in); break;
     case MAP:
         kernels[in->kernel](context, in);
         capture(context, in);

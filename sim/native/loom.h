@@ -69,7 +69,8 @@ typedef enum {
     UPD,
     CNV,
     MAC_DIAGONAL,
-    KEEP
+    KEEP,
+    EVT_COLUMNS
 } opcode_t;
 
 typedef enum { GATE_ALWAYS, GATE_PRE, GATE_POST } gate_t;
@@ -109,6 +110,7 @@ typedef struct {
     int64_t ports;       /* MAP, KEEP: place in `parameters` of the ports behind it, and how many */
     int64_t port_count;
     int64_t front; /* which operands lie in `front`, see `front_t` */
+    int64_t transposed; /* UPD: 1 if the synapses of a post neuron lie together */
 } instruction_t;
 
 /* Operands of an instruction that another copy made: values or events; of UPD also these two. */

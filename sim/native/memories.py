@@ -153,10 +153,10 @@ class Memories:
         views = found if name == "synapse" else found[None]
         own = self._learned_memory(name)[copy].reshape(len(views), self.table.learned_size)
         for mine, theirs in zip(own, views, strict=True):
-            for projection, (place, stride) in self.table.learned.items():
+            for projection, place in self.table.learned.items():
                 p = self.program.projections[projection]
                 rows = theirs[p.weights : p.weights + p.rows * p.words].reshape(p.rows, -1)
-                rows[:, :stride] = mine[place : place + p.rows * stride].reshape(p.rows, stride)
+                place.put(mine[place.first : place.first + place.size], rows)
         return found
 
     def _own_layout(self, name: str, content: np.ndarray | None = None) -> np.ndarray:
@@ -165,8 +165,8 @@ class Memories:
         views = content if name == "synapse" else content[None]
         own = np.zeros((len(views), self.table.learned_size), np.int64)
         for mine, theirs in zip(own, views, strict=True):
-            for projection, (place, stride) in self.table.learned.items():
+            for projection, place in self.table.learned.items():
                 p = self.program.projections[projection]
                 rows = theirs[p.weights : p.weights + p.rows * p.words].reshape(p.rows, -1)
-                mine[place : place + p.rows * stride] = rows[:, :stride].reshape(-1)
+                mine[place.first : place.first + place.size] = place.given(rows)
         return own.reshape(-1)

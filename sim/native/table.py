@@ -16,19 +16,22 @@ from ...compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ...compiler.kernels.code import KernelCode
 from ...compiler.kernels.rule_code import RuleCode
 from ...compiler.program import Program, ProjectionInfo
-from ..check import signed_range
+from .bounds import largest_payload, largest_sums, largest_weights
 from .generate import payload_source
 from .kept import Kept, kept_inputs
+from .learned_place import LearnedPlace
 from .walk import parameter_slots
 
-MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL, KEEP = range(9)
+(
+    MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL, KEEP, EVT_COLUMNS,
+) = range(10)  # fmt: skip
 """`opcode_t` of loom.h."""
 
 FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift "
     "input_fits output_shift state parameters population payload_shift "
     "captures capture_count gate skip shift stencil reach learned watched held held_number "
-    "kept kept_number ports port_count front"
+    "kept kept_number ports port_count front transposed"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -43,6 +46,10 @@ SHORT_ROW = 12
 
 FEW_COLUMNS = 4
 """Rows of events up to this long are summed in registers (`evt` in loom.c)."""
+
+FEW_POSTS = 64
+"""Where post spikes gate all learning and there are up to so many post neurons, the synapses of
+each lie together: so that vectors can work on them."""
 
 HELD_ROWS = 8
 """A product with fewer rows is no cheaper when its sums are kept."""
@@ -81,7 +88,7 @@ class Table:
     table_32, table_64 : int32, int64 ndarray
     populations : list of str
         The saturation counters' names: populations, then projections.
-    learned : dict of projection name -> (first place, elements from row to row)
+    learned : dict of projection name -> LearnedPlace
         Where its learned weights lie in a memory of their own.
     learned_size : int
         Elements of that memory.
@@ -98,7 +105,7 @@ class Table:
     table_32: np.ndarray
     table_64: np.ndarray
     populations: list[str]
-    learned: dict[str, tuple[int, int]]
+    learned: dict[str, LearnedPlace]
     learned_size: int
     held_size: int
     held_sums: int
@@ -128,75 +135,6 @@ class _Packer:
         return whole
 
 
-def largest_payload(program: Program, number: int) -> int:
-    """The largest magnitude that a payload of an event list can have."""
-    lo, hi = signed_range(program.machine.value_bits)
-    largest = 0
-    for i in program.instructions:
-        if isinstance(i, Map) and i.list == number:
-            code = program.kernels[i.kernel]
-            emitted = code.ops[code.emit]
-            largest = max(largest, -max(emitted.lo, lo), min(emitted.hi, hi))
-    return largest
-
-
-def largest_weights(program: Program, i: Mac | Evt) -> np.ndarray:
-    """Largest magnitudes that the weights of an instruction can have, int64 (rows, elements)."""
-    rows = program.weight[i.weights : i.weights + i.rows * i.words].reshape(i.rows, -1)
-    for p in program.projections.values():
-        if p.weights == i.weights:
-            port = program.rules[p.rule].weight
-            largest = max(-port.lo, port.hi) >> program.machine.residual_bits
-            bound = np.zeros(rows.shape, np.int64)
-            bound[:, : i.length] = largest + 1
-            return bound
-    return np.abs(rows.astype(np.int64))
-
-
-def largest_sums(program: Program) -> np.ndarray:
-    """Bounds of the magnitude of each accumulator element, inf where there is none.
-
-    There is one if the first instruction of each phase that writes the element clears it.
-
-    Returns
-    -------
-    (words * lanes,) float64 ndarray
-    """
-    lanes = program.machine.lanes
-    most = np.zeros(program.accumulator_words * lanes)
-    for phase in program.phases:
-        now = np.full(len(most), np.inf)
-        for i in phase:
-            if isinstance(i, Mac | Evt):
-                if isinstance(i, Mac):
-                    factor = 1 << (program.machine.value_bits - 1)
-                else:
-                    factor = largest_payload(program, i.list)
-                sums = largest_weights(program, i).sum(axis=0)
-                span = slice(i.target * lanes, (i.target + i.words) * lanes)
-                now[span] = sums * float(factor) + (0 if i.clear else now[span])
-                most[span] = np.maximum(most[span], now[span])
-            elif isinstance(i, Cnv):
-                factor = 1 << (program.machine.value_bits - 1)
-                if i.list >= 0:
-                    factor = largest_payload(program, i.list)
-                span = slice(i.target * lanes, (i.target + i.words) * lanes)
-                now[span] += _convolved(program, i).reshape(-1) * float(factor)
-                most[span] = np.maximum(most[span], now[span])
-    return most
-
-
-def _convolved(program: Program, i: Cnv) -> np.ndarray:
-    """Sums of the magnitudes of all weights of a ``CNV`` to each target, int64 (words, lanes)."""
-    kernel = np.abs(program.weight[i.weights : i.weights + i.kernel].astype(np.int64))
-    entries = program.stencil[i.stencil : i.stencil + i.stencil_words]
-    entries = entries[entries[:, 0] >= 0]
-    sums = np.zeros((i.words, kernel.shape[1]), np.int64)
-    for channel in range(1 << i.shift):
-        np.add.at(sums, entries[:, 0], kernel[entries[:, 1] + channel])
-    return sums
-
-
 def _is_diagonal(padded: np.ndarray, i: Mac) -> bool:
     """Whether each value of a product goes to the accumulator element of its own number."""
     if i.rows != i.length:
@@ -206,9 +144,16 @@ def _is_diagonal(padded: np.ndarray, i: Mac) -> bool:
 
 
 class Builder:
-    """Turns a checked Program into a `Table`."""
+    """Turns a checked Program into a `Table`.
 
-    def __init__(self, program: Program) -> None:
+    Parameters
+    ----------
+    program : Program
+    few_posts : int
+        See `FEW_POSTS`; the results do not depend on it.
+    """
+
+    def __init__(self, program: Program, few_posts: int = FEW_POSTS) -> None:
         self.program = program
         self.lanes = program.machine.lanes
         self.kernel_number = {name: k for k, name in enumerate(sorted(program.kernels))}
@@ -218,16 +163,28 @@ class Builder:
         self.parameters = _Packer(np.int64)
         self.tables = {32: _Packer(np.int32), 64: _Packer(np.int64)}
         self.sums = largest_sums(program)
-        self.learned: dict[str, tuple[int, int]] = {}
-        self.learned_at: dict[int, tuple[int, int]] = {}
+        self.learned: dict[str, LearnedPlace] = {}
+        self.learned_at: dict[int, LearnedPlace] = {}
         self.learned_size = self.held_size = self.held_sums = 0
         for name, p in program.projections.items():
-            few = p.length <= FEW_COLUMNS and any(
-                isinstance(i, Evt) and i.weights == p.weights for i in program.instructions
-            )
-            stride = p.length if few else self._vector_length(p)
-            self.learned[name] = self.learned_at[p.weights] = self.learned_size, stride
-            self.learned_size += p.rows * stride
+            place = self._place(p, few_posts)
+            self.learned[name] = self.learned_at[p.weights] = place
+            self.learned_size += place.size
+
+    def _place(self, p: ProjectionInfo, few_posts: int) -> LearnedPlace:
+        """Where the weights of a projection lie."""
+        users = [
+            i
+            for i in self.program.instructions
+            if isinstance(i, Mac | Evt | Upd) and i.weights == p.weights
+        ]
+        gated = all(i.gate == "post" if isinstance(i, Upd) else isinstance(i, Evt) for i in users)
+        if gated and p.length <= few_posts:
+            stride = -(-p.rows // VECTOR) * VECTOR
+            return LearnedPlace(self.learned_size, stride, p.length, True)
+        few = p.length <= FEW_COLUMNS and any(isinstance(i, Evt) for i in users)
+        stride = p.length if few else self._vector_length(p)
+        return LearnedPlace(self.learned_size, stride, p.rows, False)
 
     def build(self) -> Table:
         """The whole table."""
@@ -299,7 +256,7 @@ class Builder:
         length = i.length if columns or few else self._vector_length(i)
         diagonal = learned is None and isinstance(i, Mac) and _is_diagonal(padded, i)
         if learned is not None:
-            length = learned[1]
+            length = i.length if learned.transposed else learned.stride
         elif diagonal:
             length = i.length
         rows = padded.reshape(i.rows, -1)[:, :length]
@@ -310,6 +267,8 @@ class Builder:
             record["opcode"] = MAC_COLUMNS if columns else MAC_ROWS
         else:
             record["opcode"] = EVT_NARROW if self._fits_32_bits(i) else EVT_WIDE
+            if learned is not None and learned.transposed:
+                record["opcode"] = EVT_COLUMNS
             record["list"] = i.list
             record["payload_shift"] = self.payload_shift(i.list)
         record["clear"] = i.clear
@@ -317,14 +276,14 @@ class Builder:
         record["watched"] = -1
         if learned is not None:
             record["learned"] = 1
-            record["weights"] = learned[0]
+            record["weights"] = learned.first
         else:
             transposed = columns and not diagonal
             record["weights"] = self.weight.add(key, rows.T if transposed else rows)
             if isinstance(i, Mac):
                 self._hold(record, i, length)
         record["source"] = i.source
-        record["rows"] = i.rows
+        record["rows"] = learned.stride if learned and learned.transposed else i.rows
         record["target"] = i.target * self.lanes
         record["length"] = length
         record["padding"] = i.words * self.lanes - length
@@ -455,11 +414,12 @@ class Builder:
         block = self._parameters(code, i)
         block += i.pre_slots
         block += [self._post_element(memory, base) for memory, base in i.post]
-        place, stride = self.learned[i.projection]
+        place = self.learned[i.projection]
         record["opcode"] = UPD
         record["kernel"] = self.rule_number[i.rule]
-        record["weights"] = place
-        record["target"] = stride
+        record["weights"] = place.first
+        record["target"] = place.stride
+        record["transposed"] = place.transposed
         record["rows"] = i.rows
         record["length"] = i.length
         record["gate"] = GATES.index(i.gate)

@@ -20,10 +20,11 @@ from spikeloom.compiler.machine import Machine
 from spikeloom.sim import create_engine
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.native import build as native_build
+from spikeloom.sim.native.bounds import largest_sums
 from spikeloom.sim.native.c import C
 from spikeloom.sim.native.engine import NativeEngine
 from spikeloom.sim.native.generate import generate
-from spikeloom.sim.native.table import MAP, Builder, largest_sums
+from spikeloom.sim.native.table import MAP, Builder
 from spikeloom.sim.native.walk import double_is_exact, parameter_slots
 
 
