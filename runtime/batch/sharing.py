@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import struct
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
-from nengo.cache import Fingerprint, FingerprintError
 
 from ...compiler.graph import Graph
 from ...compiler.program import Program
 from ...sim.engine import Engine
+from ...sim.native.engine import NativeEngine
 
 
 class Solutions:
@@ -35,6 +35,7 @@ class Solutions:
     def __init__(self, behind: Any) -> None:
         self._behind = behind
         self._found: dict[bytes, tuple[np.ndarray, Any]] = {}
+        self._kept: dict[int, Any] = {}
 
     def __enter__(self) -> Solutions:
         if hasattr(self._behind, "__enter__"):
@@ -56,9 +57,9 @@ class Solutions:
         def solve_once(
             conn: Any, gain: Any, bias: Any, x: Any, targets: Any, rng: Any = np.random
         ) -> tuple[np.ndarray, Any]:
-            try:
-                key = _key(conn.solver, conn.pre_obj.neuron_type, (gain, bias, x, targets), rng)
-            except FingerprintError:
+            system = [conn.solver, conn.pre_obj.neuron_type, gain, bias, x, targets]
+            key = digest([*system, rng.get_state()], self._kept)
+            if key is None:
                 return solve(conn, gain, bias, x, targets, rng=rng)
             if key not in self._found:
                 self._found[key] = solve(conn, gain, bias, x, targets, rng=rng)
@@ -66,18 +67,6 @@ class Solutions:
             return decoders, dict(info)
 
         return solve_once
-
-
-def _key(solver: Any, neuron_type: Any, arrays: tuple[np.ndarray, ...], rng: Any) -> bytes:
-    found = hashlib.sha256()
-    for obj in (solver, neuron_type):
-        found.update(str(Fingerprint(obj)).encode())
-    for array in arrays:
-        found.update(repr((array.shape, array.dtype.str)).encode())
-        found.update(np.ascontiguousarray(array).data)
-    name, keys, *rest = rng.get_state()
-    found.update(name.encode() + keys.tobytes() + struct.pack("qqd", *rest))
-    return found.digest()
 
 
 class Lowering:
@@ -90,11 +79,11 @@ class Lowering:
     lower : callable
         ``lower(graph)`` gives a Program.
     make_engine : callable
-        ``make_engine(program)`` gives an engine.
+        ``make_engine(program, **more)`` gives an engine.
     """
 
     def __init__(
-        self, lower: Callable[[Graph], Program], make_engine: Callable[[Program], Engine]
+        self, lower: Callable[[Graph], Program], make_engine: Callable[..., Engine]
     ) -> None:
         self._lower = lower
         self._make_engine = make_engine
@@ -102,6 +91,7 @@ class Lowering:
         self._kept: dict[int, Any] = {}
         self._programs: WeakValueDictionary[bytes, Program] = WeakValueDictionary()
         self._of_graph: WeakKeyDictionary[Graph, Program] = WeakKeyDictionary()
+        self._libraries: dict[bytes, Path] = {}
         self._engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
 
     def compile(self, graph: Graph) -> Program:
@@ -110,7 +100,7 @@ class Lowering:
             found = self._of_graph.get(graph)
             if found is not None:
                 return found
-            key = fingerprint(graph, self._kept)
+            key = self._digest(content_of(graph))
             found = self._programs.get(key) if key is not None else None
             if found is None:
                 found = self._lower(graph)
@@ -128,29 +118,25 @@ class Lowering:
                 if twin is not None:
                     made: Engine = twin()
                     return made
-            new = self._make_engine(program)
+            key = self._digest([program.kernels, program.rules, program.machine])
+            known = self._libraries.get(key) if key is not None else None
+            new = self._make_engine(program, **({} if known is None else {"library": known}))
             self._engines[id(program)] = new
+            if key is not None and isinstance(new, NativeEngine):
+                self._libraries[key] = new.compiled
             return new
 
+    def _digest(self, content: Any) -> bytes | None:
+        return digest(content, self._kept)
 
-def fingerprint(graph: Graph, kept: dict[int, Any]) -> bytes | None:
-    """A digest of all that a Graph holds: equal only for equal Graphs of this process.
 
-    Left out are the Graph's name and the origins of edges, which are for people alone and tell
-    objects without labels apart.
+def content_of(graph: Graph) -> Any:
+    """All that a Graph holds.
 
-    Parameters
-    ----------
-    graph : Graph
-    kept : dict
-        Takes the classes and functions that the digest names: it is good for as long as these live.
-
-    Returns
-    -------
-    bytes or None
-        None where something in the Graph cannot be written down.
+    Left out are its name and the origins of its edges, which are for people alone and tell objects
+    without labels apart.
     """
-    content = (
+    return (
         graph.dt,
         [_plain(node) for node in graph.nodes()],
         [
@@ -159,6 +145,22 @@ def fingerprint(graph: Graph, kept: dict[int, Any]) -> bytes | None:
         ],
         list(graph.observations.items()),
     )
+
+
+def digest(content: Any, kept: dict[int, Any]) -> bytes | None:
+    """A digest of objects: equal only for equal ones of this process.
+
+    Parameters
+    ----------
+    content : object
+    kept : dict
+        Takes the classes and functions that the digest names: it is good for as long as these live.
+
+    Returns
+    -------
+    bytes or None
+        None where something in the content cannot be written down.
+    """
     stream = io.BytesIO()
     writer = _Writer(stream)
     try:

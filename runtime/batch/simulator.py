@@ -22,6 +22,7 @@ from ...compiler.errors import InputError, SpikeloomError
 from ...compiler.graph import Graph
 from ...compiler.machine import Machine
 from ...compiler.program import Program
+from ...sim.engine import Engine
 from ..engines import BOARD, create_engine
 from ..simulator import SaturationWarning
 from ..workshare import WorkShare
@@ -133,9 +134,10 @@ class BatchSimulator:
         def compile(graph: Graph) -> Program:
             return lower(graph, shape)
 
-        lowering = Lowering(
-            compile, lambda program: create_engine(engine, program, **engine_options)
-        )
+        def make_engine(program: Program, **more: Any) -> Engine:
+            return create_engine(engine, program, **{**more, **engine_options})
+
+        lowering = Lowering(compile, make_engine)
         self._make(plan.copies, lowering, seed, options)
         self.data = BatchData(self)
         self.closed = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from nengo.builder import Builder, Model
@@ -25,6 +26,8 @@ TIME_STEP = 0.001
 
 SETTLE_TIME = 0.2
 RUN_TIME = 1.0
+
+Parameters: TypeAlias = tuple[tuple[str, float], ...]
 
 _TAKEN = ("amplitude", "initial_state", "state", "output", "J", "dt")
 
@@ -106,11 +109,24 @@ class KernelNeurons(NeuronType):
         run = np.unique(current)
         if len(run) > CURRENTS:
             run = np.unique(np.quantile(run, np.linspace(0, 1, CURRENTS)))
-        alone = run[:, np.newaxis]
-        start = {name: np.full(alone.shape, _middle(dist)) for name, dist in self.state.items()}
-        start["output"] = np.zeros(alone.shape)
-        counted = settled_firingrate(self.step, alone, start, TIME_STEP, SETTLE_TIME, RUN_TIME)
-        return np.interp(current, run, counted[:, 0])
+        kind: Any = type(self)
+        parameters = tuple(self.kernel().values.items())
+        counted = _counted_rates(kind, self.amplitude, parameters, run.tobytes())
+        return np.asarray(np.interp(current, run, counted))
+
+
+@lru_cache(maxsize=64)
+def _counted_rates(
+    kind: type[KernelNeurons], amplitude: float, parameters: Parameters, currents: bytes
+) -> np.ndarray:
+    """Rates of neurons at some currents, counted in a run; that of equal ones is not repeated."""
+    neurons = kind(amplitude, None, **dict(parameters))
+    alone = np.frombuffer(currents)[:, np.newaxis]
+    start = {name: np.full(alone.shape, _middle(dist)) for name, dist in kind.state.items()}
+    start["output"] = np.zeros(alone.shape)
+    counted = settled_firingrate(neurons.step, alone, start, TIME_STEP, SETTLE_TIME, RUN_TIME)
+    rates: np.ndarray = counted[:, 0]
+    return rates
 
 
 @Builder.register(KernelNeurons)
