@@ -18,8 +18,9 @@ fetched and decoded, and its event count read, in the meantime. The rules:
   If its kernel reduces, a pass over all neurons that writes nothing comes before.
 * ``UPD`` is handed over, and loads its parameters, while the instruction before it still runs.
   When its parameters have been loaded, but not sooner than one cycle before it could be handed over
-  if it waited like others, it issues one word of all lanes per cycle, and writes it ``write`` cycles (`UpdateTiming`) later; saturations are counted one cycle
-  after the last write. One that selects nothing, or that is switched off, does nothing instead.
+  if it waited like others, it issues one word of all lanes per cycle, and writes it ``write``
+  cycles (`UpdateTiming`) later; saturations are counted one cycle after the last write. One that
+  selects nothing, or that is switched off, does nothing instead.
 * ``CNV`` loads its extension word, then looks for the first source element that is not 0. It spends
   at least ``period`` cycles (`ConvolutionTiming`) on each, whatever it reaches, and looks for the
   next one meanwhile, one element per cycle. Slot s of one is issued s cycles after its first and

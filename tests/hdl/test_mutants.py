@@ -89,6 +89,16 @@ LEARNING_MUTANTS = {
     "another state captured": ("loom_core.captures", "slot_1", "~{}"),
     "padding kept": ("loom_core.captures", "element_0_1", "{} | 1"),
     "update does not wait": ("loom_core.sequencer", "update_active", "1'h0"),
+    "an update begins before its writes are through": (
+        "loom_core.sequencer",
+        "update_active",
+        "{} & ~update_loaded",
+    ),
+    "taken over as soon as loaded": ("loom_core.updater", "skip", "skip_loaded"),
+    "fields of the update after this one": ("loom_core.updater", "open", "1'h1"),
+    "limits of another population": ("loom_core.mapper", "update_goes", "1'h0"),
+    "offset of the word before": ("loom_core.updater", "taken_*", "1'h0"),
+    "looks on too early": ("loom_core.updater", "resumes_*", "taken"),
 }
 
 
