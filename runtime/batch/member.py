@@ -113,6 +113,9 @@ class Member(Simulator):
     def _make_chip(self) -> Chip:
         return ProgramChip(self._build.graph, self._lowering.compile, self._lowering.engine)
 
+    def __del__(self) -> None:
+        """The batch warns if it was not closed."""
+
     @contextmanager
     def _at_work(self) -> Iterator[None]:
         with copy_number(self.number):

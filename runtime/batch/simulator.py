@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import nengo
@@ -23,6 +25,7 @@ from ...compiler.graph import Graph
 from ...compiler.machine import Machine
 from ...compiler.program import Program
 from ...sim.engine import Engine
+from ..chip import logger as chip_logger
 from ..engines import BOARD, create_engine
 from ..simulator import SaturationWarning
 from ..workshare import WorkShare
@@ -116,6 +119,7 @@ class BatchSimulator:
         self.failed: dict[int, Exception] = {}
         self.copies: list[Any] = []
         self._keep_going = keep_going
+        self._told: set[str] = set()
         self._pool: ThreadPoolExecutor | None = None
         plan = plan_copies(networks, batch, seeds, vary, data, self._fail if keep_going else None)
         if engine == BOARD and len(plan.copies) > 1:
@@ -290,7 +294,8 @@ class BatchSimulator:
                 except Exception as e:
                     return e
 
-            found = self._side_by_side(work, members, stop)
+            with told_once(self._told):
+                found = self._side_by_side(work, members, stop)
         failures = {
             m.number: result
             for m, result in zip(members, found, strict=True)
@@ -400,6 +405,16 @@ class BatchSimulator:
             if member is not None:
                 member.close()
 
+    def __del__(self) -> None:
+        if not self.closed:
+            warnings.warn(
+                f"a batch of {len(self.copies)} copies was deallocated while open; close it, or "
+                "use it in a with statement",
+                ResourceWarning,
+                stacklevel=2,
+            )
+            self.close()
+
     def __enter__(self) -> BatchSimulator:
         return self
 
@@ -427,6 +442,24 @@ class BatchData(Mapping[Any, Any]):
 
     def __len__(self) -> int:
         return len(self._sim.running()[0].data)
+
+
+@contextmanager
+def told_once(told: set[str]) -> Iterator[None]:
+    """Log what is said of a chip for the first of the copies alone; `told` keeps what was said."""
+
+    def new(record: logging.LogRecord) -> bool:
+        subject = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
+        said = f"{record.msg} {subject}"
+        known = said in told
+        told.add(said)
+        return not known
+
+    chip_logger.addFilter(new)
+    try:
+        yield
+    finally:
+        chip_logger.removeFilter(new)
 
 
 def simulate_batch(

@@ -1,5 +1,7 @@
 """Each copy of a batch computes what a Simulator of its network alone computes, bit for bit."""
 
+import gc
+
 import nengo
 import numpy as np
 import pytest
@@ -183,6 +185,50 @@ def test_networks_without_seeds_are_alike():
     assert network.seed is None
 
 
+def noisy():
+    """Noise without a seed of its own, in a node and in neurons."""
+    with nengo.Network(seed=3) as network:
+        source = nengo.Node(nengo.processes.WhiteNoise(), size_out=1)
+        ens = nengo.Ensemble(20, 1, noise=nengo.processes.WhiteSignal(1, high=30))
+        nengo.Connection(source, ens, synapse=0.01)
+        nengo.Probe(ens.neurons)
+        nengo.Probe(source)
+    return network
+
+
+def test_seeds_are_those_of_noise_too():
+    network = noisy()
+    batched = batch(network, seeds=[3, 4, 3])
+    for copy, own in enumerate([3, 4, 3]):
+        network.seed = own
+        assert_equal(batched, network, copy, alone(network))
+    samples = batched.data[network.all_probes[1]]
+    assert np.array_equal(samples[0], samples[2]) and (samples[0] != samples[1]).any()
+
+
+def test_seed_of_the_stochastic_operators():
+    network = noisy()
+    batched = batch(network, seed=11, vary={(network.ensembles[0], "tau_rc"): [0.02, 0.03]})
+    assert_equal(batched, network, 0, alone(network, seed=11))
+    samples = batched.data[network.all_probes[1]]
+    assert np.array_equal(samples[0], samples[1])
+    batched = spikeloom.Simulator(network, batch=2, progress_bar=False)
+    batched.run_steps(STEPS)
+    batched.reset(seed=11)
+    batched.run_steps(STEPS)
+    assert_equal(batched, network, 1, alone(network, seed=11))
+    batched.close()
+
+
+def test_what_is_no_batch():
+    network, dt = random_network(5)
+    options = dict.fromkeys(["batch", "seeds", "vary", "data", "threads"])
+    with spikeloom.Simulator(network, dt, progress_bar=False, **options) as sim:
+        assert type(sim) is spikeloom.Simulator
+    with spikeloom.Simulator(network, dt, None, None, False, batch=1) as sim:
+        assert type(sim) is spikeloom.BatchSimulator and sim.batch == 1 and sim.dt == dt
+
+
 def test_list_of_networks():
     networks = [learning(nengo.PES(rate), "decoders") for rate in (1e-4, 2e-4)]
     networks.append(networks[0])
@@ -272,6 +318,46 @@ def test_inputs_beyond_their_range():
     for copy, value in enumerate(values):
         source.output = value
         assert np.array_equal(batched.data[probe][copy], alone(network, 300).data[probe])
+
+
+def test_a_warning_for_all_copies(caplog):
+    with nengo.Network(seed=3) as network:
+        source = nengo.Node(nengo.processes.PresentInput([[0.0], [1.0]], 0.02), label="source")
+        scaled = nengo.Node(lambda t, x: 300 * x, size_in=1, label="scaled")
+        nengo.Connection(source, scaled, synapse=None)
+        nengo.Connection(scaled, nengo.Ensemble(10, 1))
+    batch(network, 50, batch=4)
+    said = [r for r in caplog.records if "compiled again" in r.getMessage()]
+    assert len(said) == 1 and "scaled reached 300" in said[0].getMessage()
+
+
+def test_interrupt():
+    """A copy that is interrupted stops the others; then the batch goes on."""
+
+    def interrupted(t):
+        if abs(t - 0.01) < 1e-4 and not stopped:
+            stopped.append(t)
+            raise KeyboardInterrupt
+        return t
+
+    stopped = []
+    with nengo.Network(seed=3) as network:
+        nengo.Connection(nengo.Node(interrupted), nengo.Ensemble(10, 1))
+    with spikeloom.Simulator(network, batch=3, progress_bar=False) as sim:
+        with pytest.raises(KeyboardInterrupt):
+            sim.run_steps(2000)
+        sim.reset()
+        sim.run_steps(20)
+        assert [copy.n_steps for copy in sim.copies] == [20, 20, 20]
+
+
+def test_an_open_batch_warns_once():
+    network, dt = random_network(5)
+    sim = spikeloom.Simulator(network, dt=dt, batch=3, progress_bar=False)
+    with pytest.warns(ResourceWarning, match="batch of 3 copies") as seen:
+        del sim
+        gc.collect()
+    assert len(seen) == 1
 
 
 def test_objects_with_states_are_copied():
