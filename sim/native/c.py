@@ -133,6 +133,11 @@ class C:
             return f"({above} ? one : 0)"
         return f"(int32_t)(((uint32_t){number.text} + (UINT32_C(1) << {bits})) >> {bits + 1})"
 
+    def between(self, number: Number, lo: int, hi: int) -> str:
+        """Two comparisons."""
+        ends = [self.constant(end, number.width).text for end in (lo, hi)]
+        return f"(({number.text} > {ends[0]}) & ({number.text} < {ends[1]}) ? one : 0)"
+
     def differ(self, a: Number, b: Number) -> str:
         """The bits in which the two differ, or just whether they do."""
         if a.width == 64:

@@ -79,13 +79,13 @@ def _usual(
     test.run_some(part.tested)
     unusual = [target.beyond(test.results[n], bits) for n, bits in part.bits.items()]
     constants = []
-    for number, argument in part.common.items():
+    for number, ends in part.common.items():
         op = code.ops[number]
-        at = test.results[op.operands[0]]
-        unusual.append(target.differ(at, target.constant(argument, at.width)))
+        unusual.append(target.between(test.results[op.operands[0]], *ends))
         slot = test.slots[str(op.args[-1])]
-        entry = target.table(str(argument), test.first_of[slot.name], slot)
-        constants.append(target.assign(f"common_{number}", Number(entry, slot.width)))
+        for k, argument in enumerate(ends):
+            entry = target.table(str(argument), test.first_of[slot.name], slot)
+            constants.append(target.assign(f"common_{number}_{k}", Number(entry, slot.width)))
     walk = Walk(part.code, machine, target, counts=False, common=part.common)
     walk.run_all_but(rare)
     emit, _ = payload_source(code, machine)

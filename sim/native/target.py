@@ -89,6 +89,9 @@ class Target(Protocol):
     def beyond(self, number: Number, bits: int) -> str:
         """A 32-bit number that is 0 if another is within -2**bits..2**bits - 1."""
 
+    def between(self, number: Number, lo: int, hi: int) -> str:
+        """A 32-bit number that is 0 if another is not between two, or one of them."""
+
     def differ(self, a: Number, b: Number) -> str:
         """A 32-bit number that is 0 if two others, of equal width, are the same."""
 

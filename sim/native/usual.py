@@ -1,10 +1,10 @@
 """Finding what is cheap for most neurons in most steps.
 
 A neuron's arithmetic has room for the largest numbers that it may meet, and looks up tables at any
-place. Nearly always the numbers are far smaller, and some tables are read at the same place by all:
-a LIF neuron that is not refractory integrates over one whole step. So the native engine computes
-all neurons of a block as if they were like that, in narrower words and without the look-up, and
-then those anew that are not. The results are the same.
+place. Nearly always the numbers are far smaller, and some tables are read at one of two places: a
+LIF neuron integrates over one whole step, or not at all while it is refractory. So the native
+engine computes all neurons of a block as if they were like that, in narrower words and without the
+look-up, and then those anew that are not. The results are the same.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class UsualPart:
     ----------
     code : KernelCode
         The kernel with the ranges that its results have for usual neurons.
-    common : dict of int -> int
-        For each ``table`` operation the one argument that usual neurons have.
+    common : dict of int -> (int, int)
+        For each ``table`` operation the two arguments of which usual neurons have one.
     bits : dict of int -> int
         A usual neuron's input, states and parameters are within -2**bits..2**bits - 1, by the
         operation's number.
@@ -44,7 +44,7 @@ class UsualPart:
     """
 
     code: KernelCode
-    common: dict[int, int]
+    common: dict[int, Range]
     bits: dict[int, int]
     tested: tuple[int, ...]
 
@@ -83,17 +83,16 @@ def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
     )
 
 
-def _common_arguments(code: KernelCode) -> dict[int, int]:
-    """The end at which a table's argument is limited, where it depends on nothing but states."""
+def _common_arguments(code: KernelCode) -> dict[int, Range]:
+    """The ends between which a table's argument is limited, if it depends on states alone."""
     found = {}
     for number, op in enumerate(code.ops):
         if op.kind != "table":
             continue
-        limiting = code.ops[op.operands[0]]
-        ends = [code.ops[r] for r in limiting.operands if code.ops[r].kind == "const"]
+        limited = code.ops[op.operands[0]]
         seen = {code.ops[r].kind for r in _behind(code, [op.operands[0]])}
-        if limiting.kind in ("min", "max") and ends and "input" not in seen:
-            found[number] = int(ends[0].args[0])
+        if limited.kind in ("min", "max") and "input" not in seen and not _is_wide(limited):
+            found[number] = limited.lo, limited.hi
     return found
 
 

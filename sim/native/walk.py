@@ -56,7 +56,7 @@ class Walk:
         machine: Machine,
         target: Target,
         counts: bool = True,
-        common: Mapping[int, int] | None = None,
+        common: Mapping[int, tuple[int, int]] | None = None,
     ) -> None:
         self.code: Any = code
         self.counts = counts
@@ -125,7 +125,11 @@ class Walk:
             case "scale":
                 return Number(target.scale(self.results[op.operands[0]], self.slots[name]), 64)
             case "table" if number in self.common:
-                return Number(f"common_{number}", self.slots[name].width)
+                argument, width = self.results[op.operands[0]], self.slots[name].width
+                end = target.constant(self.common[number][1], argument.width).text
+                at_end = target.operation("eq", [argument.text, end], [], argument.width)
+                chosen = target.select(at_end, f"common_{number}_1", f"common_{number}_0")
+                return Number(chosen, width)
             case "table":
                 slot = self.slots[name]
                 argument = self.results[op.operands[0]].text
