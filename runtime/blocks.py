@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,14 +47,108 @@ def by_themselves(placement: Placement, operators: Iterable[Operator]) -> set[Op
         found -= tied
 
 
-class Block:
-    """Values of base signals over a block of steps.
+@dataclass(frozen=True)
+class _Move:
+    """What an operator that can be run `at_once` does.
+
+    Attributes
+    ----------
+    target : Signal
+        Base signal.
+    numbers : (n,) int64 ndarray or None
+        Elements of it, None for all in order.
+    adds : bool
+        Whether it adds to them.
+    shows : callable or None
+        Gives the values, as `presentation` says; else they come from `source`.
+    source : Signal or None
+    columns : (n,) int64 ndarray or None
+        Elements of the source; None for all in order.
+    factors : (n,) float64 ndarray or None
+        What each is multiplied with; None for 1.
+    """
+
+    target: Any
+    numbers: np.ndarray | None
+    adds: bool
+    shows: Presentation | None = None
+    source: Any = None
+    columns: np.ndarray | None = None
+    factors: np.ndarray | None = None
+
+
+def some(numbers: np.ndarray, size: int) -> np.ndarray | None:
+    """Numbers of elements, or None if they are all of `size`, in order."""
+    return None if np.array_equal(numbers, np.arange(size)) else numbers
+
+
+class Blocks:
+    """Blocks of steps of one host; what they have in common is found out once.
 
     Parameters
     ----------
     placement : Placement
     signals : nengo SignalDict
-        Values before the block.
+    """
+
+    def __init__(self, placement: Placement, signals: Any) -> None:
+        self.placement = placement
+        self.signals = signals
+        self._moves: dict[Operator, _Move | None] = {}
+        self._constants: dict[Any, np.ndarray] = {}
+
+    def of(self, first: int, steps: int) -> Block:
+        """The block of `steps` steps from number `first` on."""
+        return Block(self, first, steps)
+
+    def constant(self, base: Any) -> np.ndarray:
+        """What operators with constant operands set a base signal to in each step, (size,)."""
+        if base not in self._constants:
+            operators = self.placement.constant_ops(base)
+            self._constants[base] = constant_part(operators, base.size)
+        return self._constants[base]
+
+    def move(self, op: Operator) -> _Move | None:
+        """What an operator does; None if it only sets constants."""
+        if op not in self._moves:
+            self._moves[op] = self._find_move(op)
+        return self._moves[op]
+
+    def _find_move(self, op: Any) -> _Move | None:
+        shows = presentation(op)
+        if shows is not None:
+            base = op.output.base
+            return _Move(base, some(elements(op.output).ravel(), base.size), False, shows)
+        linear = self.placement.maps.get(op)
+        if linear is None:
+            return None
+        return _Move(
+            linear.target,
+            some(linear.rows, linear.target.size),
+            not op.sets,
+            source=linear.source,
+            columns=some(linear.cols, linear.source.size),
+            factors=None if (linear.data == 1).all() else linear.data,
+        )
+
+
+def due(signals: Any, values: Mapping[Any, Held]) -> dict[int, list[tuple[np.ndarray, np.ndarray]]]:
+    """By number of the step in a block: what has to be put where, for signals to be as held."""
+    found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+    for base, held in values.items():
+        flat = signals[base].reshape(-1)
+        for step, row in zip(held.first.tolist(), held.rows, strict=True):
+            found[step].append((flat, row))
+    return found
+
+
+class Block:
+    """Values of base signals over a block of steps.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        Its signals hold the values before the block.
     first, steps : int
         Number of the first step, and how many there are.
 
@@ -62,12 +157,12 @@ class Block:
     values : dict of base signal -> Held
         After each step, (size,) float64.
     before : dict of base signal -> (size,) ndarray
-        Values in front of the block, where these are no longer in `signals`.
+        Values in front of the block, where these are no longer in the signals.
     """
 
-    def __init__(self, placement: Placement, signals: Any, first: int, steps: int) -> None:
-        self.placement = placement
-        self.signals = signals
+    def __init__(self, blocks: Blocks, first: int, steps: int) -> None:
+        self._blocks = blocks
+        self.signals = blocks.signals
         self.first = first
         self.steps = steps
         self.values: dict[Any, Held] = {}
@@ -78,7 +173,7 @@ class Block:
         """What operators read: for the output of a synapse, the value of the step before."""
         if base not in self.values:
             return Held.constant(self.steps, self.signals[base].reshape(-1).copy())
-        if not self.placement.updaters[base]:
+        if not self._blocks.placement.updaters[base]:
             return self.values[base]
         before = self.before.get(base)
         if before is None:
@@ -89,67 +184,62 @@ class Block:
         """The values after each step; at first the constants that are set in each."""
         if base in self.values:
             return self.values[base]
-        constant = constant_part(self.placement.constant_ops(base), base.size)
-        return Held.constant(self.steps, constant)
+        return Held.constant(self.steps, self._blocks.constant(base))
 
-    def put(self, base: Any, numbers: np.ndarray, values: Held, adds: bool) -> None:
+    def put(self, base: Any, numbers: np.ndarray | None, values: Held, adds: bool) -> None:
         """Set some elements of a base signal in each step, or add to them.
 
         Parameters
         ----------
         base : Signal
-        numbers : (n,) int64 ndarray
-            Elements, each named once.
+        numbers : (n,) int64 ndarray or None
+            Elements, each named once; None for all in order.
         values : Held
             (n,) in each step.
         adds : bool
         """
-        everything = np.array_equal(numbers, np.arange(base.size))
-        if everything and not adds:
+        if numbers is None and not adds:
             self.values[base] = values
             self._own.discard(base)
             return
         target = self.after(base)
         first = together(target.first, values.first)
         rows = target.on(first)
-        if everything:
-            self.values[base] = Held(self.steps, rows + values.on(first), first)
-            self._own.add(base)
-            return
-        if base not in self._own and rows is target.rows:
-            rows = rows.copy()
-        if adds:
-            rows[:, numbers] += values.on(first)
+        if numbers is None:
+            rows = rows + values.on(first)
         else:
-            rows[:, numbers] = values.on(first)
+            if base not in self._own and rows is target.rows:
+                rows = rows.copy()
+            if adds:
+                rows[:, numbers] += values.on(first)
+            else:
+                rows[:, numbers] = values.on(first)
         self.values[base] = Held(self.steps, rows, first)
         self._own.add(base)
 
     def run(self, op: Operator) -> None:
         """Run an operator that can be run `at_once`."""
-        held = presentation(op)
-        if held is not None:
-            self._present(op, held)
-            return
-        linear = self.placement.maps.get(op)
-        if linear is None:
+        move = self._blocks.move(op)
+        if move is None:
             return  # constant: what `put` begins with
-        source = self.source(linear.source).columns(linear.cols)
-        added = source.map(lambda rows: rows * linear.data)
-        self.put(linear.target, linear.rows, added, adds=not op.sets)
-
-    def _present(self, op: Any, held: Presentation) -> None:
-        rows, first = held(self.first, self.steps, self.placement.model.dt)
-        output = op.output
-        numbers = elements(output).ravel()
-        shown = Held(self.steps, np.asarray(rows, dtype=float).reshape(len(first), -1), first)
-        self.put(output.base, numbers, shown, adds=False)
+        if move.shows is not None:
+            rows, first = move.shows(self.first, self.steps, self._blocks.placement.model.dt)
+            rows = np.asarray(rows, dtype=float).reshape(len(first), -1)
+            values = Held(self.steps, rows, first)
+        else:
+            values = self.source(move.source)
+            self._own.discard(move.source)  # what was read may be shared from now on
+            rows = values.rows if move.columns is None else values.rows[:, move.columns]
+            rows = rows if move.factors is None else rows * move.factors
+            values = Held(self.steps, rows, values.first)
+        self.put(move.target, move.numbers, values, move.adds)
 
     def leave(self, steps: int | None = None) -> None:
         """Put the values after so many steps, all if None, into the signals."""
         step = (self.steps if steps is None else steps) - 1
         for base, held in self.values.items():
-            self.signals[base].reshape(-1)[:] = held.at(np.array([step]))[0]
+            last = held.rows[-1] if step >= held.first[-1] else held.at(np.array([step]))[0]
+            self.signals[base].reshape(-1)[:] = last
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, KeysView, Mapping
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -291,13 +291,14 @@ class ProgramChip:
         bool
             Whether the last steps have to be done again.
         """
-        signals = self._limited_captures()
+        limited = self.engine.saturations().keys()
+        signals = self._limited_captures(limited)
         weights = {}
         self._unchecked += 1
         if start is not None or self._unchecked >= STEPS_BETWEEN_LOOKS:
             self._unchecked = 0
             weights = self._tight_weights()
-        sums = self._limited_sums()
+        sums = self._limited_sums(limited)
         again = bool(signals or sums) and start is not None
         weights = {**sums, **weights}
         if not signals and not weights:
@@ -308,20 +309,19 @@ class ProgramChip:
         self._adapt(graph, start if again else None)
         return again
 
-    def _limited_captures(self) -> dict[str, float]:
+    def _limited_captures(self, limited: KeysView[str]) -> dict[str, float]:
         """New limits of the captured signals that were limited since the Program was loaded."""
         found = {}
-        for name in self.engine.saturations():
+        for name in limited:
             node = self.graph[name] if name in self.graph.nx else None
             if isinstance(node, Population) and isinstance(node.kernel, CAPTURES):
                 found[name] = WIDER * (node.limit or 1.0)
         return found
 
-    def _limited_sums(self) -> dict[str, float]:
+    def _limited_sums(self, limited: KeysView[str]) -> dict[str, float]:
         """New limits of the weights of projections whose sum was limited since the loading."""
-        limited = set(self.engine.saturations())
         found = {}
-        for _, target, _, learned in learned_edges(self.graph):
+        for _, target, _, learned in learned_edges(self.graph) if limited else ():
             behind = {target}
             if isinstance(self.graph[target], Vector):
                 behind |= {name for name, _, _ in self.graph.edges_from(target)}

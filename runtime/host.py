@@ -9,7 +9,6 @@ in one call, and the host's part behind it follows.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -20,7 +19,7 @@ from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 
 from ..compiler.frontends.nengo import Action, Conversion, Receive, Run, Send
 from ..sim.held import Held
-from .blocks import Block, Front, at_once, by_themselves
+from .blocks import Block, Blocks, Front, at_once, by_themselves, due, some
 from .chip import Chip
 
 Step = Callable[[], None]
@@ -92,6 +91,8 @@ class Host:
         self._record_block = record_block
         self._next_look = next_look
         placement = conversion.placement
+        self._blocks = Blocks(placement, signals)
+        self._sends, self._receives = self.plan.sends, self.plan.receives
         self._looks = {b: n for b, n in self.plan.learned.items() if b in placement.probed}
         self._clock = [op for op in conversion.order if isinstance(op, TimeUpdate)]
         self._static = self._find_static()
@@ -99,6 +100,8 @@ class Host:
         for action in self.plan.actions:
             if not isinstance(action, Run) and action.signal not in self._flat:
                 self._flat[action.signal] = signals[action.signal].reshape(-1)
+        exchanges: list[Send | Receive] = [*self._sends, *self._receives]
+        self._elements = {a: some(a.elements, a.signal.size) for a in exchanges}
         self._split()
         self._ready: Front | None = None
         self.chip = chip
@@ -219,10 +222,10 @@ class Host:
         """Divide the host's operators into those in front of the chip and those behind it."""
         placement = self.conversion.placement
         runs = {run.operator for run in self.plan.runs} - {*self._static, *self._clock}
-        received = {a.signal for a in self.plan.receives}
+        received = {a.signal for a in self._receives}
         front: set[Operator] = set()
-        self.can_run_ahead = bool(self.plan.sends or self.plan.receives)
-        todo = [a.signal for a in self.plan.sends]
+        self.can_run_ahead = bool(self._sends or self._receives)
+        todo = [a.signal for a in self._sends]
         seen = set(todo)
         while todo:
             base = todo.pop()
@@ -251,11 +254,16 @@ class Host:
             if isinstance(a, Receive) or (isinstance(a, Run) and a.operator in behind)
         ]
         self._behind_at_once = all(at_once(placement, op) for op in behind)
-        self._front_at_once = by_themselves(placement, self._front)
+        together = by_themselves(placement, self._front)
+        self._front_together = [op for op in self._front if op in together]
+        self._front_singly = [op for op in self._front if op not in together]
+        self._written_singly = {
+            s.base for op in self._front_singly for s in op.sets + op.incs + op.updates
+        }
         wanted = {s.base for op in behind for s in op.reads} | placement.probed
         self._bridge = [base for base in dict.fromkeys(written_in_front) if base in wanted]
         self._updated = {s.base for op in front for s in op.updates}
-        per_step = sum(len(a.elements) for a in self.plan.sends + self.plan.receives)
+        per_step = sum(len(a.elements) for a in self._sends + self._receives)
         per_step += sum(base.size for base in self._bridge)
         per_step = max(per_step, 1)
         longest = BLOCK
@@ -295,7 +303,7 @@ class Host:
         front, self._ready = self._ready.cut(steps)
         if front.steps:
             assert self.chip is not None
-            record = dict.fromkeys(name for a in self.plan.receives for name in a.names)
+            record = dict.fromkeys(name for a in self._receives for name in a.names)
             if self._behind_at_once:
                 found = self.chip.run(front.steps, front.inputs, record)
                 self._finish_block(first, front, found, start)
@@ -310,12 +318,11 @@ class Host:
         """Run the part in front of the chip; record what the chip and the part behind it need."""
         for op in self._static:
             self.steps[op]()
-        block = Block(self.conversion.placement, self.signals, first, steps)
-        for op in self._front:
-            if op in self._front_at_once:
-                block.run(op)
+        block = self._blocks.of(first, steps)
+        for op in self._front_together:
+            block.run(op)
         front = self._front_steps(first, steps, block)
-        for action in self.plan.sends:
+        for action in self._sends:
             if action.offset is not None:
                 held = front.inputs[action.name]
                 front.inputs[action.name] = Held(held.steps, held.rows - action.offset, held.first)
@@ -323,20 +330,19 @@ class Host:
 
     def _front_steps(self, first: int, steps: int, block: Block) -> Front:
         """Run what `block` did not, step by step, and take what is needed of both."""
-        rest = [op for op in self._front if op not in self._front_at_once]
-        written = {s.base for op in rest for s in op.sets + op.incs + op.updates}
-        sends = [a for a in self.plan.sends if a.signal in written]
+        rest, written = self._front_singly, self._written_singly
+        sends = [a for a in self._sends if a.signal in written]
         inputs = {a.name: np.empty((steps, len(a.elements))) for a in sends}
         bridge = {b: np.empty((steps, b.size)) for b in self._bridge if b in written}
         done, error = steps, None
         if rest:
             done, error = self._run_rest(first, steps, rest, block, inputs, bridge)
         found = Front(done, {}, {}, error)
-        for action in self.plan.sends:
+        for action in self._sends:
             if action.name in inputs:
                 held = Held.found(inputs[action.name][:done])
             else:
-                held = block.source(action.signal).columns(action.elements).part(0, done)
+                held = block.source(action.signal).columns(self._elements[action]).part(0, done)
             found.inputs[action.name] = held
         for base in self._bridge:
             held = Held.each(bridge[base][:done]) if base in bridge else block.after(base)
@@ -357,14 +363,12 @@ class Host:
 
         Returns the number of steps done, and what the next one raised.
         """
-        sends = [
-            (inputs[a.name], self._flat[a.signal], a) for a in self.plan.sends if a.name in inputs
-        ]
+        sends = [(inputs[a.name], self._flat[a.signal], a) for a in self._sends if a.name in inputs]
         early = [s for s in sends if s[2].signal in self._updated]
         late = [s for s in sends if s[2].signal not in self._updated]
         kept = [(values, self.signals[base].reshape(-1)) for base, values in bridge.items()]
         read = {s.base for op in rest for s in op.reads}
-        shown = self._due({base: v for base, v in block.values.items() if base in read})
+        shown = due(self.signals, {b: held for b, held in block.values.items() if b in read})
         functions = [self.steps[op] for op in [*self._clock, *rest]]
         self._turn_clock_back(first)
         done = 0
@@ -386,15 +390,6 @@ class Host:
             return done, e
         return done, None
 
-    def _due(self, values: dict[Any, Held]) -> dict[int, list[tuple[np.ndarray, np.ndarray]]]:
-        """By number of the step in a block: what has to be put where, for signals to be as held."""
-        due: dict[int, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
-        for base, held in values.items():
-            flat = self.signals[base].reshape(-1)
-            for step, row in zip(held.first.tolist(), held.rows, strict=True):
-                due[step].append((flat, row))
-        return due
-
     def _finish_block(
         self,
         first: int,
@@ -403,13 +398,13 @@ class Host:
         start: dict[Any, np.ndarray],
     ) -> None:
         """Run the part behind the chip for a whole block, and hand it to the probes."""
-        block = Block(self.conversion.placement, self.signals, first, front.steps)
+        block = self._blocks.of(first, front.steps)
         block.values.update(front.bridge)
         block.before.update(start)
 
         def receive(action: Receive) -> None:
             total = Held.each(_total(found, action))
-            block.put(action.signal, action.elements, total, action.adds)
+            block.put(action.signal, self._elements[action], total, action.adds)
 
         early = [a for a in self._behind if isinstance(a, Receive) and self._is_updated(a)]
         for received in early:
@@ -473,13 +468,13 @@ class Host:
             receiver(a) if isinstance(a, Receive) else self.steps[a.operator] for a in self._behind
         ]
         # What the chip adds to has to be put back in each step.
-        added_to = {a.signal for a in self.plan.receives}
+        added_to = {a.signal for a in self._receives}
         bridge = {
             base: Held.each(held.dense) if base in added_to else held
             for base, held in front.bridge.items()
         }
-        plain = self._due({b: held for b, held in bridge.items() if b not in self._updated})
-        updated = self._due({b: held for b, held in bridge.items() if b in self._updated})
+        plain = due(self.signals, {b: held for b, held in bridge.items() if b not in self._updated})
+        updated = due(self.signals, {b: held for b, held in bridge.items() if b in self._updated})
         for base in bridge:
             if base in self._updated:
                 self.signals[base].reshape(-1)[:] = start[base]

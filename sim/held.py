@@ -67,11 +67,9 @@ class Held:
         """A function of the rows in place of them; it must work on each row for itself."""
         return Held(self.steps, function(self.rows), self.first)
 
-    def columns(self, numbers: np.ndarray) -> Held:
-        """Some elements; the same object, where these are all, in order."""
-        if np.array_equal(numbers, np.arange(self.rows.shape[1])):
-            return self
-        return self.map(lambda rows: rows[:, numbers])
+    def columns(self, numbers: np.ndarray | None) -> Held:
+        """Some elements; all, and the same object, for None."""
+        return self if numbers is None else self.map(lambda rows: rows[:, numbers])
 
     def part(self, begin: int, end: int) -> Held:
         """The steps from `begin` up to `end`."""
