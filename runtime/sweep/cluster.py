@@ -89,20 +89,38 @@ class Cluster:
         ModelError
             If the workers cannot load the model.
         """
+        suspects: list[Run] = []
+        yield from self._all(groups, suspects)
+        # Dask counts the death of a worker against all that was waiting there. By itself, a run
+        # can only be killed by what it does.
+        for run in suspects:
+            yield from self._all([[run]], None)
+
+    def _all(
+        self, groups: Sequence[Sequence[Run]], suspects: list[Run] | None
+    ) -> Iterator[Outcome]:
+        """Do runs; those whose workers died are suspects, or have failed where none are asked for.
+
+        Parameters
+        ----------
+        groups : sequence of sequence of Run
+        suspects : list of Run, or None
+            Is added to.
+        """
         came: queue.SimpleQueue[Any] = queue.SimpleQueue()
         waiting: dict[Any, tuple[Any, list[Run]]] = {}
         sweep = uuid.uuid4().hex[:8]
 
-        def submit(group: list[Run], attempt: int) -> None:
+        def submit(group: list[Run]) -> None:
             future = self.client.submit(
                 _do, self.experiment, group, pure=False,
-                key=f"spikeloom-{sweep}-{group[0].name}-{attempt}",
+                key=f"spikeloom-{sweep}-{group[0].name}-{len(group)}",
             )  # fmt: skip
             waiting[future.key] = future, group
             future.add_done_callback(came.put)
 
         for group in groups:
-            submit(list(group), 1)
+            submit(list(group))
         heard = time.monotonic()
         while waiting:
             try:
@@ -120,11 +138,13 @@ class Cluster:
             try:
                 outcomes = self._outcomes(future, group)
             except _Killed as e:
-                if len(group) == 1:
-                    yield failed(group[0], str(e))
-                else:  # together they may have been too large
+                if len(group) > 1:  # together they may have been too large
                     for run in group:
-                        submit([run], 2)
+                        submit([run])
+                elif suspects is not None:
+                    suspects.append(group[0])
+                else:
+                    yield failed(group[0], str(e))
                 continue
             yield from outcomes
 
@@ -139,7 +159,9 @@ class Cluster:
         try:
             found: list[Outcome] = future.result()
         except KilledWorker as e:
-            raise _Killed(f"{e.allowed_failures + 1} workers died while they ran it") from e
+            count = e.allowed_failures + 1
+            workers = f"{count} workers" if count > 1 else "a worker"
+            raise _Killed(f"{workers} died while running it") from e
         except SpikeloomError as e:
             raise ModelError(f"a worker of {self.address}: {e}") from e
         except ImportError as e:

@@ -23,7 +23,7 @@ def local_cluster():
 def test_the_same_table_as_on_this_machine(local_cluster):
     def swept(**how):
         return spikeloom.sweep(
-            models.build, {"lr": [1e-4, 1e-3], "post.tau_rc": [0.01, 0.03]}, seeds=2,
+            models.build, {"lr": [1e-4, 1e-3], "post.tau_rc": [0.01, 0.03]}, seeds=1,
             metric=models.two, time=0.05, **how,
         ).csv()  # fmt: skip
 
@@ -69,16 +69,22 @@ def test_a_worker_is_killed_in_the_middle(local_cluster, tmp_path):
 
 
 def test_a_run_that_kills_its_workers(local_cluster):
-    with distributed.Client(local_cluster) as client:
-        client.run_on_scheduler(
-            lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 1)
-        )
+    def allow(failures):
+        def change(dask_scheduler):
+            before, dask_scheduler.allowed_failures = dask_scheduler.allowed_failures, failures
+            return before
+
+        with distributed.Client(local_cluster) as client:
+            return client.run_on_scheduler(change)
+
+    before = allow(0)  # the least that have to be started again
     table = spikeloom.sweep(
         models.counting, {"x": [0, 1, 2, 3]}, metric=models.deadly, time=0.01, batch=4,
         scheduler=local_cluster,
     )  # fmt: skip
+    allow(before)
     assert [row["metric"] for row in table] == [0, 1, None, 3]
-    assert table.rows[2]["error"] == "2 workers died while they ran it"
+    assert table.rows[2]["error"] == "a worker died while running it"
 
 
 def test_no_scheduler_and_no_workers(monkeypatch):
@@ -92,7 +98,7 @@ def test_no_scheduler_and_no_workers(monkeypatch):
 def test_all_workers_are_gone(tmp_path, monkeypatch):
     def swept(cluster, progress=False):
         return spikeloom.sweep(
-            models.counting, {"x": list(range(40))}, metric=models.slowly, out=tmp_path,
+            models.counting, {"x": list(range(20))}, metric=models.slowly, out=tmp_path,
             scheduler=cluster, progress=progress,
         )  # fmt: skip
 
@@ -108,10 +114,10 @@ def test_all_workers_are_gone(tmp_path, monkeypatch):
             with pytest.raises(LinkError, match=r"no workers since 1 s; .*finished runs are kept"):
                 swept(few, progress)
         kept = (tmp_path / "runs.jsonl").read_text().count("\n")
-        assert 3 <= kept < 40
+        assert 3 <= kept < 20
         monkeypatch.setattr(cluster_module, "PATIENCE", patient)
         few.scale(1)
         table = swept(few)
-        assert len(table) == 40
+        assert len(table) == 20
         assert not table.failed
-        assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 40
+        assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == 20
