@@ -13,6 +13,7 @@ import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,35 @@ from ..check import (
     output_port,
 )
 from .engine import compiled_library
-from .library import Port, Segment, input_record, load, output_record
+from .library import Port, Region, Segment, input_record, load, output_record
 from .memories import Memories
 from .table import Builder
-from .together import Division, divide, segments, spread
+from .together import Division, divide, prepare, regions, segments, spread
 
 PART = 4096
 """Steps that are done in one call, so that an interrupt is heeded."""
 
 CALLS = 8
 """Calls that each thread makes for a part, so that none is left with all the work at the end."""
+
+
+AHEAD = 32
+"""Steps that what is the same in all copies is ahead of them: a copy's weights then stay in the
+caches for so many steps."""
+
+TO_COPIES, TO_FRONT, TO_BOTH = range(3)
+"""`belongs_t` of loom.h."""
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What is done once for all copies, and the memories for that."""
+
+    division: Division
+    records: np.ndarray
+    segments: ctypes.Array[Segment]
+    regions: ctypes.Array[Region]
+    rings: list[Memories]
 
 
 class NativeBatch:
@@ -66,9 +86,10 @@ class NativeBatch:
         self._c = load(compiled_library(program))
         self._builder = Builder(program)
         self._table = self._builder.build()
-        self._memories = Memories(program, self._builder, self._table, copies)
+        # Behind the copies, for each thread, a place for what is the same in all.
+        self._memories = Memories(program, self._builder, self._table, copies + self.threads)
         self._maps = frozenset(n for n, i in enumerate(program.instructions) if isinstance(i, Map))
-        self._divisions: dict[Any, tuple[Division, np.ndarray, ctypes.Array[Segment]]] = {}
+        self._divisions: dict[Any, _Common] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -114,15 +135,18 @@ class NativeBatch:
             return self._empty(record, 0)
         self._own_ports.update(port.name for port, values in given if len(values) > 1)
         self._own_ports.difference_update(port.name for port, values in given if len(values) == 1)
-        division, records, parts = self._division()
+        common = self._common()
+        division = common.division
         together = len(division.shared) > 0 and self.copies > self.threads
         outputs = self._empty(record, steps)
         sources = (Port * len(given))(*(self._source(*pair) for pair in given))
         sinks = (Port * len(outputs))(*(self._sink(*item) for item in outputs.items()))
-        for port, source in zip(given, sources, strict=True):
-            source.front = together and port[0].name in division.ports
-        for name, sink in zip(outputs, sinks, strict=True):
-            sink.front = together and name in division.outputs
+        if together:
+            for (port, values), source in zip(given, sources, strict=True):
+                both = TO_FRONT if port.name in division.ports else TO_BOTH
+                source.front = both if len(values) == 1 else TO_COPIES
+            for name, sink in zip(outputs, sinks, strict=True):
+                sink.front = name in division.outputs
         ports = (ctypes.addressof(sources), len(sources), ctypes.addressof(sinks), len(sinks))
         table = self._table
 
@@ -133,9 +157,13 @@ class NativeBatch:
             )
 
         def side_by_side(begin: int, end: int, first: int, last: int) -> None:
+            thread = begin // chunk
+            ring = common.rings[thread]
             self._c.loom_run_together(
-                *(self._memories.address, begin, end, records.ctypes.data),
-                *(ctypes.addressof(parts), len(parts), first, last, *ports),
+                *(self._memories.address, self.copies + thread, begin, end),
+                *(ring.address, ring.copies, ctypes.addressof(common.regions)),
+                *(len(common.regions), common.records.ctypes.data),
+                *(ctypes.addressof(common.segments), len(common.segments), first, last, *ports),
             )
 
         def work(call: tuple[int, int, int, int]) -> int:
@@ -146,6 +174,10 @@ class NativeBatch:
         chunk = -(-self.copies // (self.threads * (1 if together else CALLS)))
         part = PART // 8 if together else PART
         begins = range(0, self.copies, chunk)
+        if together:
+            for thread, begin in enumerate(begins):
+                place = self.copies + thread
+                prepare(self.program, division, self._memories, begin, place)
         with ThreadPoolExecutor(self.threads) as pool:
             for first in range(0, steps, part):
                 last = min(first + part, steps)
@@ -154,9 +186,9 @@ class NativeBatch:
                     if progress:
                         progress(done)
         if together:
-            for begin in begins:
+            for thread, begin in enumerate(begins):
                 copies = slice(begin, min(begin + chunk, self.copies))
-                spread(self.program, division, self._memories, copies)
+                spread(self.program, division, self._memories, self.copies + thread, copies)
         self._own_maps |= self._maps - division.shared if together else self._maps
         return outputs
 
@@ -166,8 +198,8 @@ class NativeBatch:
             for name in record
         }
 
-    def _division(self) -> tuple[Division, np.ndarray, ctypes.Array[Segment]]:
-        """What is the same in all copies, with the records and segments that say so."""
+    def _common(self) -> _Common:
+        """What is the same in all copies, as the compiled code wants it."""
         key = frozenset(self._own_ports), frozenset(self._own_maps)
         if key not in self._divisions:
             division = divide(self.program, *key)
@@ -176,7 +208,18 @@ class NativeBatch:
             for number, operands in division.operands.items():
                 records["front"][begins[number] : begins[number + 1]] = operands
             found = segments(self.program, division, begins)
-            self._divisions[key] = division, records, (Segment * len(found))(*found)
+            read = regions(self.program, division, self._memories)
+            rings = [
+                Memories(self.program, self._builder, self._table, AHEAD)
+                for _ in range(self.threads if division.shared else 0)
+            ]
+            self._divisions[key] = _Common(
+                division,
+                records,
+                (Segment * len(found))(*found),
+                (Region * len(read))(*read),
+                rings,
+            )
         return self._divisions[key]
 
     def memory(self, name: str, copy: int) -> np.ndarray:

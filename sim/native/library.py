@@ -47,6 +47,12 @@ class Port(ctypes.Structure):
     ]  # fmt: skip
 
 
+class Region(ctypes.Structure):
+    """`region_t` of loom.h."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("memory", "begin", "size", "list")]
+
+
 class Segment(ctypes.Structure):
     """`segment_t` of loom.h."""
 
@@ -63,8 +69,8 @@ def load(path: Path) -> ctypes.CDLL:
         pointer, number,
     ]  # fmt: skip
     library.loom_run_together.argtypes = [
-        pointer, number, number, pointer, pointer, number, number, number, pointer, number,
-        pointer, number,
+        pointer, number, number, number, pointer, number, pointer, number, pointer, pointer,
+        number, number, number, pointer, number, pointer, number,
     ]  # fmt: skip
     library.loom_execute.argtypes = [pointer, pointer, number, number]
     library.loom_read.argtypes = [pointer, pointer]

@@ -433,30 +433,77 @@ void loom_run(context_t *contexts, int64_t begin, int64_t end, const instruction
     }
 }
 
-/* The same, step by step: what is the same in all copies is done in the first of them only. */
-void loom_run_together(context_t *contexts, int64_t begin, int64_t end,
-                       const instruction_t *instructions, const segment_t *segments,
-                       int64_t segment_count, int64_t first, int64_t last, const port_t *inputs,
-                       int64_t input_count, const port_t *outputs, int64_t output_count)
+static void take(const context_t *from, const context_t *to, const region_t *regions, int64_t count)
 {
-    context_t *front = contexts + begin;
-    for (int64_t copy = begin; copy < end; copy++)
-        contexts[copy].front = front;
-    for (int64_t step = first; step < last; step++) {
-        const port_t *input = inputs;
-        const int skip = step + 1 < last;
-        for (const segment_t *s = segments; s < segments + segment_count; s++) {
-            for (; input < inputs + input_count && input->phase <= s->phase; input++)
-                if (input->step_stride || step == first)
-                    for (int64_t copy = begin; copy < (input->front ? begin + 1 : end); copy++)
-                        hold_port(contexts + copy, input, row_of(input, copy, step));
-            for (int64_t copy = begin; copy < (s->front ? begin + 1 : end); copy++)
-                execute_all(contexts + copy, instructions, s->begin, s->end, skip);
+    for (const region_t *r = regions; r < regions + count; r++) {
+        const size_t words = (size_t)(r->memory == PORT_EVENT ? from->count[r->list] : r->size);
+        switch (r->memory) {
+        case PORT_VALUE:
+            memcpy(to->value + r->begin, from->value + r->begin, words * sizeof(value_t));
+            break;
+        case PORT_STATE:
+            memcpy(to->state + r->begin, from->state + r->begin, words * sizeof(state_t));
+            break;
+        case PORT_EVENT:
+            to->count[r->list] = (int64_t)words;
+            memcpy(to->event_index + r->begin, from->event_index + r->begin,
+                   words * sizeof(int32_t));
+            memcpy(to->event_payload + r->begin, from->event_payload + r->begin,
+                   words * sizeof(value_t));
+            break;
+        case POST:
+            memcpy(to->post + r->begin, from->post + r->begin, words * sizeof(value_t));
+            break;
         }
-        for (const port_t *port = outputs; port < outputs + output_count; port++)
-            for (int64_t copy = begin; copy < end; copy++)
-                read_port(port->front ? front : contexts + copy, port, row_of(port, copy, step));
     }
-    for (int64_t copy = begin; copy < end; copy++)
-        contexts[copy].front = contexts + copy;
+}
+
+static void execute_segments(context_t *context, const instruction_t *instructions,
+                             const segment_t *segments, int64_t segment_count, int64_t front,
+                             const port_t *inputs, int64_t input_count, int64_t copy, int64_t step,
+                             int64_t first, int skip)
+{
+    const port_t *input = inputs;
+    for (const segment_t *s = segments; s < segments + segment_count; s++) {
+        for (; input < inputs + input_count && input->phase <= s->phase; input++)
+            if ((input->step_stride || step == first) &&
+                input->front != (front ? TO_COPIES : TO_FRONT))
+                hold_port(context, input, row_of(input, copy, step));
+        if (s->front == front)
+            execute_all(context, instructions, s->begin, s->end, skip);
+    }
+}
+
+/* The same, but what is the same in all copies is done once, in the context `common`: some steps of
+ * that, kept in `ring`, and then these steps of each copy. */
+void loom_run_together(context_t *contexts, int64_t common, int64_t begin, int64_t end,
+                       context_t *ring, int64_t ring_size, const region_t *regions,
+                       int64_t region_count, const instruction_t *instructions,
+                       const segment_t *segments, int64_t segment_count, int64_t first,
+                       int64_t last, const port_t *inputs, int64_t input_count,
+                       const port_t *outputs, int64_t output_count)
+{
+    for (int64_t block = first; block < last; block += ring_size) {
+        const int64_t stop = least(block + ring_size, last);
+        for (int64_t step = block; step < stop; step++) {
+            context_t *front = contexts + common;
+            execute_segments(front, instructions, segments, segment_count, 1, inputs, input_count,
+                             begin, step, first, step + 1 < last);
+            take(front, ring + (step - block), regions, region_count);
+            for (const port_t *port = outputs; port < outputs + output_count; port++)
+                for (int64_t copy = begin; port->front && copy < end; copy++)
+                    read_port(front, port, row_of(port, copy, step));
+        }
+        for (int64_t copy = begin; copy < end; copy++) {
+            context_t *context = contexts + copy;
+            for (int64_t step = block; step < stop; step++) {
+                context->front = ring + (step - block);
+                execute_segments(context, instructions, segments, segment_count, 0, inputs,
+                                 input_count, copy, step, first, step + 1 < last);
+                for (const port_t *port = outputs; port < outputs + output_count; port++)
+                    if (!port->front)
+                        read_port(context, port, row_of(port, copy, step));
+            }
+        }
+    }
 }

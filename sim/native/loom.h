@@ -50,7 +50,7 @@ typedef struct context {
                                 * kept inputs of MAPs: how often they were limited, the numbers */
     int64_t *held_version;     /* of each of these: the version of what it was made of */
     int64_t *version;          /* of each input port, and of the constants: counts their changes */
-    const struct context *front; /* the copy that does what is the same in all; or this one */
+    const struct context *front; /* what is the same in all copies, as it is after this step */
     int64_t *unusual;          /* per population: neurons done by themselves in its last step */
     int64_t state_stride;
     int64_t synapse_stride;
@@ -113,7 +113,7 @@ typedef struct {
     int64_t transposed; /* UPD: 1 if the synapses of a post neuron lie together */
 } instruction_t;
 
-/* Operands of an instruction that another copy made: values or events; of UPD also these two. */
+/* Operands of an instruction that are the same in all copies: values or events; of UPD these two. */
 typedef enum { FRONT_SOURCE = 1, FRONT_PRE = 2, FRONT_POST = 4 } front_t;
 
 typedef enum { PORT_ACCUMULATOR, PORT_VALUE, PORT_STATE, PORT_EVENT } port_memory_t;
@@ -130,11 +130,24 @@ typedef struct {
     int64_t shift; /* of an event list: fraction bits of its payloads */
     int64_t step_stride;
     int64_t copy_stride;
-    int64_t front; /* 1: it belongs to what is the same in all copies */
+    int64_t front; /* belongs to the copies, to what is the same in all, or to both: `belongs_t` */
     int64_t *data;
 } port_t;
 
-/* Instructions that are executed one after the other, in all copies or in the front one only. */
+typedef enum { TO_COPIES, TO_FRONT, TO_BOTH } belongs_t;
+
+/* Part of a memory that copies read of what is the same in all; of events the list, and where it
+ * begins. */
+typedef struct {
+    int64_t memory; /* port_memory_t, or POST */
+    int64_t begin;
+    int64_t size;
+    int64_t list;
+} region_t;
+
+enum { POST = 4 };
+
+/* Instructions that are executed one after the other, once for all copies or in each. */
 typedef struct {
     int64_t phase;
     int64_t begin;

@@ -1,9 +1,9 @@
 """Copies of a Program side by side: what is the same in all of them is done once.
 
-A population whose inputs and states are the same in all copies gives the same in all. The first
-copy does it for the others, which read from there what they need of it: its values, its events, and
-what rules see of it. Afterwards it is written into the other copies' memories, too, so that they
-are what they would be if each had been alone.
+A population whose inputs and states are the same in all copies gives the same in all. It is done in
+a context of its own, some steps ahead of the copies, which read what they need of it: its values,
+its events, and what rules see of it. Afterwards it is written into the copies' memories, too, so
+that they are what they would be if each had been alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from ...compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ...compiler.program import OutputPort, Program
 from .kept import readings
-from .library import Segment
+from .library import Region, Segment
 from .memories import Memories
 
 FRONT_SOURCE, FRONT_PRE, FRONT_POST = 1, 2, 4
@@ -32,17 +32,20 @@ class Division:
     shared : frozenset of int
         Numbers of the instructions that are done once.
     operands : dict of int -> int
-        For the others, which operands are to be found in the first copy, as `front_t` says.
+        For the others, which operands are the same in all copies, as `front_t` says.
     ports : frozenset of str
-        Input ports that only the first copy reads.
+        Input ports that only what is done once reads.
     outputs : frozenset of str
         Output ports of what is done once.
+    read : frozenset of int
+        The ``MAP`` instructions that are done once and whose results the others read.
     """
 
     shared: frozenset[int]
     operands: dict[int, int]
     ports: frozenset[str]
     outputs: frozenset[str]
+    read: frozenset[int]
 
 
 def divide(program: Program, own_ports: Collection[str], own_maps: Collection[int]) -> Division:
@@ -161,6 +164,8 @@ class _Search:
                 if maps & self.own or ports & self.own_ports:
                     self.own.add(number)
                     self.own |= maps  # all of an operand has to lie in one place
+                if number in self.own and any(m > number >= 0 for m in maps):
+                    self.own |= maps  # seen one step later: what is done once is ahead already
         for writer, readers in self.readers.items():
             if writer in self.own or readers & self.own:
                 self.own |= {writer, *readers}
@@ -173,11 +178,13 @@ class _Search:
     def division(self) -> Division:
         shared = frozenset(range(len(self.instructions))) - self.own
         operands, needed = {}, set(self.own_ports)
+        read: set[int] = set()
         for number in self.own:
             flags = 0
             for flag, (maps, ports) in self.operands.get(number, {}).items():
                 if maps and not maps & self.own:
                     flags |= flag
+                    read |= maps if number >= 0 else set()
                 else:
                     needed |= ports
             operands[number] = flags
@@ -187,6 +194,7 @@ class _Search:
             {number: flags for number, flags in operands.items() if number >= 0},
             frozenset(self.program.inputs) - needed,
             frozenset(name for name, number in seen if operands[number]),
+            frozenset(read),
         )
 
 
@@ -219,16 +227,45 @@ def segments(program: Program, division: Division, begins: np.ndarray) -> list[S
     return found
 
 
-def spread(program: Program, division: Division, memories: Memories, copies: slice) -> None:
-    """Write what the first of some copies did for the others into their memories."""
-    first, others = copies.start, slice(copies.start + 1, copies.stop)
+def regions(program: Program, division: Division, memories: Memories) -> list[Region]:
+    """What copies read of what is done once."""
+    value, state, event, post = range(1, 5)
+    found = []
+    slots = {slot for i in program.instructions if isinstance(i, Upd) for slot in i.pre_slots}
+    for number in sorted(division.read):
+        i = program.instructions[number]
+        assert isinstance(i, Map)
+        if i.list >= 0:
+            found.append(Region(event, i.target, i.length, i.list))
+        else:
+            found.append(Region(value, i.target, i.length, 0))
+        for slot in sorted(slots):
+            found.append(Region(state, slot * memories.stride + i.state, i.length, 0))
+        for place, size in _captured(program, i):
+            found.append(Region(post, place, size, 0))
+    return found
+
+
+def _captured(program: Program, i: Map) -> list[tuple[int, int]]:
+    """Places and sizes of what a ``MAP`` leaves in the post memories."""
     lanes = program.machine.lanes
-    shared = [(n, i) for n, i in enumerate(program.instructions) if n in division.shared]
+    return [
+        ((memory * program.post_words + base) * lanes, program.machine.words(i.length) * lanes)
+        for _, memory, base in i.captures
+    ]
+
+
+def spread(
+    program: Program, division: Division, memories: Memories, source: int, copies: slice
+) -> None:
+    """Write what is done once from one place among the copies into others."""
+    lanes = program.machine.lanes
 
     def put(array: np.ndarray, begin: int, size: int) -> None:
-        array[others, begin : begin + size] = array[first, begin : begin + size]
+        array[copies, begin : begin + size] = array[source, begin : begin + size]
 
-    for _, i in shared:
+    for number in division.shared:
+        i = program.instructions[number]
         if not isinstance(i, Map):
             continue
         for slot in range(program.state.shape[0]):
@@ -239,9 +276,8 @@ def spread(program: Program, division: Division, memories: Memories, copies: sli
             put(memories.count, i.list, 1)
         else:
             put(memories.value, i.target, i.length)
-        for _, memory, base in i.captures:
-            place = (memory * program.post_words + base) * lanes
-            put(memories.post, place, program.machine.words(i.length) * lanes)
+        for place, size in _captured(program, i):
+            put(memories.post, place, size)
         put(memories.saturations, memories.table.populations.index(i.population), 1)
     last: dict[int, int] = {}
     for number, i in enumerate(program.instructions):
@@ -254,4 +290,14 @@ def spread(program: Program, division: Division, memories: Memories, copies: sli
     for number, (name, port) in enumerate(program.inputs.items()):
         if name in division.ports:
             put(memories.value, port.base, port.size)
-            memories.version[others, number] += 1
+            memories.version[copies, number] += 1
+
+
+def prepare(
+    program: Program, division: Division, memories: Memories, copy: int, place: int
+) -> None:
+    """Let `place`, where things are done once, begin with what a copy has."""
+    spread(program, division, memories, copy, slice(place, place + 1))
+    memories.value[place] = memories.value[copy]
+    memories.accumulator[place] = memories.accumulator[copy]
+    memories.version[place] += 1

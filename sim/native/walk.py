@@ -125,9 +125,9 @@ class Walk:
             case "scale":
                 return Number(target.scale(self.results[op.operands[0]], self.slots[name]), 64)
             case "table" if number in self.common:
-                argument, width = self.results[op.operands[0]], self.slots[name].width
-                end = target.constant(self.common[number][1], argument.width).text
-                at_end = target.operation("eq", [argument.text, end], [], argument.width)
+                at, width = self.results[op.operands[0]], self.slots[name].width
+                end = target.constant(self.common[number][1], at.width).text
+                at_end = target.operation("eq", [at.text, end], [], at.width)
                 chosen = target.select(at_end, f"common_{number}_1", f"common_{number}_0")
                 return Number(chosen, width)
             case "table":
