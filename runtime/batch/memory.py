@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ...compiler.errors import InputError
 from ..chip import ProgramChip
@@ -14,6 +17,12 @@ SHARE = 0.9
 
 COPY_OBJECTS = 32 << 10
 """Bytes, roughly, of the Python objects that a copy consists of, its arrays apart."""
+
+STEP_OBJECTS = 1 << 10
+"""Bytes, roughly, of the Python objects that a copy has for each operator."""
+
+OPERATOR_OBJECTS = 9 << 10
+"""Bytes, roughly, of the Python objects that a build consists of, for each of its operators."""
 
 SAMPLE = 8
 """Bytes of each number that a probe stores."""
@@ -61,7 +70,27 @@ def copy_bytes(sim: Simulator) -> int:
             + program.event_words
             + learned * lanes * (2 + program.synapse.shape[0])
         )
-    return COPY_OBJECTS + host + chip
+    return COPY_OBJECTS + STEP_OBJECTS * len(sim.model.operators) + host + chip
+
+
+def build_bytes(sim: Simulator) -> int:
+    """Bytes that a build of its own takes: the model's numbers, the Graph's, the Program's."""
+    signals = {signal.base for op in sim.model.operators for signal in op.all_signals}
+    model = sum(_bytes(signal.initial_value) for signal in signals)
+    graph = sim.chip.graph if isinstance(sim.chip, ProgramChip) else None
+    edges = () if graph is None else graph.nx.edges(data="edge")
+    matrices = sum(_bytes(edge.matrix) for _, _, edge in edges)
+    program = sum(_bytes(value) for value in vars(sim.program or object).values())
+    objects = OPERATOR_OBJECTS * len(sim.model.operators)
+    return model + matrices + 2 * program + objects  # the engine has its own form of the Program
+
+
+def _bytes(value: Any) -> int:
+    """Bytes of an array, dense or sparse; 0 of anything else."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    data = getattr(value, "data", None)
+    return 2 * data.nbytes if isinstance(data, np.ndarray) else 0
 
 
 def sample_bytes(sim: Simulator, steps: int) -> int:

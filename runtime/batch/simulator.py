@@ -182,7 +182,9 @@ class BatchSimulator:
                 if not checked:
                     checked = True
                     each = memory.copy_bytes(member)
-                    memory.check("a batch", each, len(copies) - number - 1)
+                    others = len({id(c.network) for c in copies}) - 1
+                    each += memory.build_bytes(member) * others // len(copies)
+                    memory.check("a batch", each, len(copies))
 
     def _fail(self, number: int, error: Exception) -> None:
         """Note that a copy failed, or raise its error."""
