@@ -41,7 +41,7 @@ class Function:
     digest : str
         Of the file, or of the function's own code: another digest, other results.
     content : bytes
-        The file's text, for machines that do not have it; or the pickled function.
+        The text of the file or module, for machines that do not have it; or the pickled function.
     """
 
     kind: str
@@ -75,18 +75,19 @@ class Function:
             try:
                 found: Any = importlib.import_module(self.place)
             except ImportError as e:
+                if isinstance(e, ModuleNotFoundError) and e.name == self.place:
+                    # On another machine, where the folder of the user's script is not.
+                    return function_in(self._variables(), self.place, self.name)
                 raise ModelError(
-                    f"{self.name}: a worker cannot import {self.place} ({e}); install it there"
+                    f"{self.name}: a worker cannot import {self.place}: {e}; install it there"
                 ) from e
-            for part in self.name.split("."):
-                found = getattr(found, part)
-            return found
+            return function_in(vars(found), self.place, self.name)
         return function_in(self._variables(), self.place, self.name)
 
     def _variables(self) -> dict[str, Any]:
         key = (self.place, self.digest)
         if key not in _loaded:
-            path = Path(self.place)
+            path = Path(self.place if self.kind == "file" else f"{self.place}.py")
             try:
                 same = _digest(path.read_bytes()) == self.digest
             except OSError:
@@ -193,7 +194,7 @@ def function_of(function: Callable[..., Any], what: str, sent: bool = True) -> F
         content = Path(path).read_bytes()
         if module.__name__ == "__main__" or not _importable(module.__name__, path):
             return Function("file", str(Path(path).absolute()), name, _digest(content), content)
-        return Function("module", module.__name__, name, _digest(content))
+        return Function("module", module.__name__, name, _digest(content), content)
     name = name or type(function).__name__
     content = _pickled(function, what, name, module) if sent else b""
     return Function("pickle", "", name, _code_digest(function), content)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nengo
@@ -446,6 +447,12 @@ def test_a_model_file_that_changes_while_its_sweep_runs(tmp_path):
     path.unlink()
     _loaded.clear()
     assert function.load()() == 1
+    module = replace(function, kind="module", place="nowhere_to_be_imported")
+    assert module.load()() == 1
+    with pytest.raises(
+        ModelError, match=r"a worker cannot import nowhere.to_be: .*install it there"
+    ):
+        replace(module, place="nowhere.to_be").load()
 
 
 def test_bad_options(tmp_path):
