@@ -29,6 +29,7 @@ from ..check import (
     output_port,
 )
 from .engine import compiled_library
+from .follow import TO_BOTH, TO_COPIES, TO_FRONT
 from .library import Port, Region, Segment, input_record, load, output_record
 from .memories import Memories
 from .table import Builder
@@ -44,9 +45,6 @@ CALLS = 8
 AHEAD = 32
 """Steps that what is the same in all copies is ahead of them: a copy's weights then stay in the
 caches for so many steps."""
-
-TO_COPIES, TO_FRONT, TO_BOTH = range(3)
-"""`belongs_t` of loom.h."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from ..check import (
 )
 from .build import build
 from .c import C
+from .follow import FEWEST_STEPS, Follower, follower
+from .fronts import FrontPlan, Fronts
 from .generate import generate
 from .library import Port, input_ports, input_record, load, output_record
 from .memories import Memories
@@ -87,6 +89,8 @@ class NativeEngine:
         self._c = load(self.compiled)
         table = self._table
         self._memories = Memories(program, self._builder, table, copies=1)
+        self._plan: FrontPlan | None = None if twin is None else twin._plan
+        self._follower: Follower | None = None
         self._context_at = self._memories.address
         self._records_at = table.records.ctypes.data
         ends = [0, *table.phase_end.tolist()]
@@ -112,6 +116,16 @@ class NativeEngine:
         """Put all memories and counters back to the Program's initial content."""
         self._memories.reset()
         self._loaded = False  # weights that have not been checked yet
+
+    def share_fronts(self, fronts: Fronts) -> None:
+        """Do what engines that share the same `Fronts` have done only once from now on.
+
+        No result depends on it. It pays where engines see the same inputs and differ behind the
+        neurons that these reach, as in a sweep over learning rates.
+        """
+        if self._plan is None:
+            self._plan = FrontPlan(self.program, self._builder, self._table, self._memories)
+        self._follower = follower(self._plan, fronts, self._c, self._memories)
 
     def _check_loaded(self) -> None:
         self._memories.check_weights(0)
@@ -165,6 +179,12 @@ class NativeEngine:
         given.sort(key=lambda pair: pair[0].phase)
         if self._loaded:
             self._check_loaded()
+        if self._follower is not None and steps >= FEWEST_STEPS:
+            return self._follower.run(
+                steps,
+                {port.name: values for port, values in given},
+                {n: (output_port(self.program, n), self._payload_shift(n)) for n in record},
+            )
         sources = (Port * len(given))(
             *(input_record(self.program, p.name, v.ctypes.data, p.size, 0) for p, v in given)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ...compiler.program import OutputPort, Program
 
@@ -68,6 +69,11 @@ def load(path: Path) -> ctypes.CDLL:
         pointer, number, number, pointer, pointer, number, number, number, pointer, number,
         pointer, number,
     ]  # fmt: skip
+    tail: list[Any] = [pointer, number, number, number, number, pointer, number, pointer, number]
+    library.loom_run_front.argtypes = [
+        pointer, number, number, pointer, pointer, number, pointer, *tail,
+    ]  # fmt: skip
+    library.loom_run_behind.argtypes = [pointer, number, pointer, pointer, *tail]
     library.loom_run_together.argtypes = [
         pointer, number, number, number, pointer, number, pointer, number, pointer, pointer,
         number, number, number, pointer, number, pointer, number,
@@ -78,6 +84,8 @@ def load(path: Path) -> ctypes.CDLL:
     library.loom_write.restype = ctypes.c_int
     for function in (
         library.loom_run,
+        library.loom_run_front,
+        library.loom_run_behind,
         library.loom_run_together,
         library.loom_execute,
         library.loom_read,

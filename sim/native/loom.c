@@ -461,12 +461,12 @@ static void take(const context_t *from, const context_t *to, const region_t *reg
 static void execute_segments(context_t *context, const instruction_t *instructions,
                              const segment_t *segments, int64_t segment_count, int64_t front,
                              const port_t *inputs, int64_t input_count, int64_t copy, int64_t step,
-                             int64_t first, int skip)
+                             int skip)
 {
     const port_t *input = inputs;
     for (const segment_t *s = segments; s < segments + segment_count; s++) {
         for (; input < inputs + input_count && input->phase <= s->phase; input++)
-            if ((input->step_stride || step == first) &&
+            if ((input->step_stride || step == 0) &&
                 input->front != (front ? TO_COPIES : TO_FRONT))
                 hold_port(context, input, row_of(input, copy, step));
         if (s->front == front)
@@ -474,36 +474,59 @@ static void execute_segments(context_t *context, const instruction_t *instructio
     }
 }
 
-/* The same, but what is the same in all copies is done once, in the context `common`: some steps of
- * that, kept in `ring`, and then these steps of each copy. */
+/* Steps first..last-1 of what is the same in copies begin..end-1, each left in the next place of
+ * `ring`; the run ends before step `stop`. */
+void loom_run_front(context_t *front, int64_t begin, int64_t end, const context_t *ring,
+                    const region_t *regions, int64_t region_count,
+                    const instruction_t *instructions, const segment_t *segments,
+                    int64_t segment_count, int64_t first, int64_t last, int64_t stop,
+                    const port_t *inputs, int64_t input_count, const port_t *outputs,
+                    int64_t output_count)
+{
+    for (int64_t step = first; step < last; step++) {
+        execute_segments(front, instructions, segments, segment_count, 1, inputs, input_count,
+                         begin, step, step + 1 < stop);
+        take(front, ring + (step - first), regions, region_count);
+        for (const port_t *port = outputs; port < outputs + output_count; port++)
+            for (int64_t copy = begin; port->front && copy < end; copy++)
+                read_port(front, port, row_of(port, copy, step));
+    }
+}
+
+/* The same steps of a copy. */
+void loom_run_behind(context_t *context, int64_t copy, const context_t *ring,
+                     const instruction_t *instructions, const segment_t *segments,
+                     int64_t segment_count, int64_t first, int64_t last, int64_t stop,
+                     const port_t *inputs, int64_t input_count, const port_t *outputs,
+                     int64_t output_count)
+{
+    for (int64_t step = first; step < last; step++) {
+        context->front = ring + (step - first);
+        execute_segments(context, instructions, segments, segment_count, 0, inputs, input_count,
+                         copy, step, step + 1 < stop);
+        for (const port_t *port = outputs; port < outputs + output_count; port++)
+            if (!port->front)
+                read_port(context, port, row_of(port, copy, step));
+    }
+}
+
+/* The steps first..last-1 of copies begin..end-1, and in the context `common` what is the same in
+ * all: so many steps of that as the ring has places, and then these steps of each copy. */
 void loom_run_together(context_t *contexts, int64_t common, int64_t begin, int64_t end,
-                       context_t *ring, int64_t ring_size, const region_t *regions,
+                       const context_t *ring, int64_t ring_size, const region_t *regions,
                        int64_t region_count, const instruction_t *instructions,
                        const segment_t *segments, int64_t segment_count, int64_t first,
                        int64_t last, const port_t *inputs, int64_t input_count,
                        const port_t *outputs, int64_t output_count)
 {
     for (int64_t block = first; block < last; block += ring_size) {
-        const int64_t stop = least(block + ring_size, last);
-        for (int64_t step = block; step < stop; step++) {
-            context_t *front = contexts + common;
-            execute_segments(front, instructions, segments, segment_count, 1, inputs, input_count,
-                             begin, step, first, step + 1 < last);
-            take(front, ring + (step - block), regions, region_count);
-            for (const port_t *port = outputs; port < outputs + output_count; port++)
-                for (int64_t copy = begin; port->front && copy < end; copy++)
-                    read_port(front, port, row_of(port, copy, step));
-        }
-        for (int64_t copy = begin; copy < end; copy++) {
-            context_t *context = contexts + copy;
-            for (int64_t step = block; step < stop; step++) {
-                context->front = ring + (step - block);
-                execute_segments(context, instructions, segments, segment_count, 0, inputs,
-                                 input_count, copy, step, first, step + 1 < last);
-                for (const port_t *port = outputs; port < outputs + output_count; port++)
-                    if (!port->front)
-                        read_port(context, port, row_of(port, copy, step));
-            }
-        }
+        const int64_t end_of_block = least(block + ring_size, last);
+        loom_run_front(contexts + common, begin, end, ring, regions, region_count, instructions,
+                       segments, segment_count, block, end_of_block, last, inputs, input_count,
+                       outputs, output_count);
+        for (int64_t copy = begin; copy < end; copy++)
+            loom_run_behind(contexts + copy, copy, ring, instructions, segments, segment_count,
+                            block, end_of_block, last, inputs, input_count, outputs,
+                            output_count);
     }
 }

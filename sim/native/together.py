@@ -255,42 +255,76 @@ def _captured(program: Program, i: Map) -> list[tuple[int, int]]:
     ]
 
 
-def spread(
-    program: Program, division: Division, memories: Memories, source: int, copies: slice
-) -> None:
-    """Write what is done once from one place among the copies into others."""
+@dataclass(frozen=True)
+class Part:
+    """Part of one of the arrays of `Memories` that belongs to what is done once."""
+
+    name: str
+    begin: int
+    size: int
+
+
+def parts(program: Program, division: Division, memories: Memories) -> list[Part]:
+    """All that what is done once changes, but for the counts of saturations."""
     lanes = program.machine.lanes
-
-    def put(array: np.ndarray, begin: int, size: int) -> None:
-        array[copies, begin : begin + size] = array[source, begin : begin + size]
-
-    for number in division.shared:
+    found = []
+    for number in sorted(division.shared):
         i = program.instructions[number]
         if not isinstance(i, Map):
             continue
         for slot in range(program.state.shape[0]):
-            put(memories.state, slot * memories.stride + i.state, i.length)
+            found.append(Part("state", slot * memories.stride + i.state, i.length))
         if i.list >= 0:
-            put(memories.event_index, i.target, i.length)
-            put(memories.event_payload, i.target, i.length)
-            put(memories.count, i.list, 1)
+            found.append(Part("event_index", i.target, i.length))
+            found.append(Part("event_payload", i.target, i.length))
+            found.append(Part("count", i.list, 1))
         else:
-            put(memories.value, i.target, i.length)
-        for place, size in _captured(program, i):
-            put(memories.post, place, size)
-        put(memories.saturations, memories.table.populations.index(i.population), 1)
+            found.append(Part("value", i.target, i.length))
+        found += [Part("post", place, size) for place, size in _captured(program, i)]
     last: dict[int, int] = {}
     for number, i in enumerate(program.instructions):
         if isinstance(i, Mac | Evt | Cnv):
             for word in range(i.target, i.target + i.words):
                 last[word] = number
-    for word, number in last.items():
-        if number in division.shared:
-            put(memories.accumulator, word * lanes, lanes)
-    for number, (name, port) in enumerate(program.inputs.items()):
+    words = sorted(word for word, number in last.items() if number in division.shared)
+    for word in words:
+        if found and found[-1].name == "accumulator":
+            before = found[-1]
+            if before.begin + before.size == word * lanes:
+                found[-1] = Part("accumulator", before.begin, before.size + lanes)
+                continue
+        found.append(Part("accumulator", word * lanes, lanes))
+    for name, port in program.inputs.items():
         if name in division.ports:
-            put(memories.value, port.base, port.size)
+            found.append(Part("value", port.base, port.size))
+    return found
+
+
+def saturating(program: Program, division: Division, memories: Memories) -> list[int]:
+    """Places of the counts of saturations of what is done once."""
+    names = memories.table.populations
+    maps = [program.instructions[n] for n in division.shared]
+    return sorted({names.index(i.population) for i in maps if isinstance(i, Map)})
+
+
+def touch(program: Program, division: Division, memories: Memories, copies: slice) -> None:
+    """Let copies know that ports have changed."""
+    for number, name in enumerate(program.inputs):
+        if name in division.ports:
             memories.version[copies, number] += 1
+
+
+def spread(
+    program: Program, division: Division, memories: Memories, source: int, copies: slice
+) -> None:
+    """Write what is done once from one place among the copies into others."""
+    for part in parts(program, division, memories):
+        array = getattr(memories, part.name)
+        place = slice(part.begin, part.begin + part.size)
+        array[copies, place] = array[source, place]
+    for number in saturating(program, division, memories):
+        memories.saturations[copies, number] = memories.saturations[source, number]
+    touch(program, division, memories, copies)
 
 
 def prepare(

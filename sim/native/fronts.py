@@ -1,0 +1,223 @@
+"""What populations that are the same in several engines do, done once and kept for the others.
+
+In a sweep many engines see the same images with the same input neurons, and differ behind these: in
+what they have learned, or in a learning rate. The first engine that does some steps keeps what the
+others read of the populations from which no learned weight is reached (`together.py`); an engine
+that begins with the same states and gets the same inputs does only the rest. Whether two are the
+same is decided by comparing numbers, all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ...compiler.instructions import Cnv, Evt, Mac, Map
+from ...compiler.program import Program
+from .library import Context, Region, Segment
+from .memories import Memories
+from .table import Builder, Table
+from .together import Division, Part, divide, parts, regions, segments
+
+MOST_BYTES = 1 << 28
+"""What is kept for others takes no more than this; the oldest goes first."""
+
+FIELDS = [field[0] for field in Context._fields_]
+
+
+class FrontPlan:
+    """How the engines of a Program do what is the same in all of them apart from the rest.
+
+    Parameters
+    ----------
+    program : Program
+    builder : Builder
+    table : Table
+        What `builder` has built.
+    memories : Memories
+        Of any engine of the Program.
+    """
+
+    def __init__(
+        self, program: Program, builder: Builder, table: Table, memories: Memories
+    ) -> None:
+        self.program, self.builder, self.table = program, builder, table
+        self.division: Division = divide(program, (), ())
+        begins = table.begins
+        self.records = table.records.copy()
+        for number, operands in self.division.operands.items():
+            self.records["front"][begins[number] : begins[number + 1]] = operands
+        found = segments(program, self.division, begins)
+        self.segments = (Segment * len(found))(*found)
+        read = regions(program, self.division, memories)
+        self.regions = (Region * len(read))(*read)
+        self.parts: list[Part] = parts(program, self.division, memories)
+        self.spans = self._spans(read)
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether there is a population that can be done once, and something else."""
+        maps = {n for n, i in enumerate(self.program.instructions) if isinstance(i, Map)}
+        return bool(maps & self.division.shared) and bool(self.division.operands)
+
+    def _spans(self, read: list[Region]) -> dict[str, tuple[int, int]]:
+        """For each array, where what is read of it begins and ends."""
+        found: dict[str, tuple[int, int]] = {}
+        for region in read:
+            names = (("value",), ("state",), ("event_index", "event_payload"), ("post",))
+            for name in names[region.memory - 1]:
+                begin, end = found.get(name, (region.begin, region.begin))
+                found[name] = min(begin, region.begin), max(end, region.begin + region.size)
+        lists = [r.list for r in read if r.memory == 3]
+        if lists:
+            found["count"] = min(lists), max(lists) + 1
+        return found
+
+    def step_bytes(self) -> int:
+        """Bytes that are kept for each step."""
+        return sum(8 * (end - begin) for begin, end in self.spans.values()) + 8 * len(FIELDS)
+
+    @cached_property
+    def signature(self) -> bytes:
+        """The same for Programs that do the same, in the same places."""
+        program = self.program
+        content: list[object] = [program.machine, program.phases and len(program.phases)]
+        for number in sorted(self.division.shared):
+            i = program.instructions[number]
+            content.append((number, i.opcode, {**vars(i), "comment": ""}))
+            if isinstance(i, Map):
+                code = program.kernels[i.kernel]
+                tables = [program.tables[f"{code.name}.{t.name}"][i.table_set] for t in code.tables]
+                content.append((code, tables))
+            elif isinstance(i, Mac | Evt):
+                content.append(program.weight[i.weights : i.weights + i.rows * i.words])
+            elif isinstance(i, Cnv):
+                content.append(program.weight[i.weights : i.weights + i.kernel])
+                content.append(program.stencil[i.stencil : i.stencil + i.stencil_words])
+        content.append([(r.memory, r.begin, r.size, r.list) for r in self.regions])
+        content.append([(p.name, p.begin, p.size) for p in self.parts])
+        content.append(sorted((n, p.base, p.size, p.phase) for n, p in program.inputs.items()))
+        content.append((sorted(self.division.ports), sorted(self.division.outputs)))
+        content.append((program.post_words, program.value.size, program.state.shape))
+        return hashlib.sha256(pickle.dumps(content)).digest()
+
+    def image(self, memories: Memories) -> list[np.ndarray]:
+        """What the shared part begins with, or has come to, in an engine."""
+        return [getattr(memories, p.name)[0, p.begin : p.begin + p.size].copy() for p in self.parts]
+
+
+@dataclass
+class Front:
+    """Some steps of what is the same in several engines.
+
+    Attributes
+    ----------
+    inputs : dict of port name -> (steps or 1, size) int64 ndarray
+    start, end : list of ndarray
+        The parts of the memories before and after.
+    saturations : (populations,) int64 ndarray
+        What was limited in these steps.
+    outputs : dict of port name -> (steps, size) int64 ndarray
+    ring : (steps, fields) int64 ndarray
+        A context for each step.
+    stored : list of ndarray
+        What these point to.
+    """
+
+    inputs: dict[str, np.ndarray]
+    start: list[np.ndarray]
+    end: list[np.ndarray]
+    saturations: np.ndarray
+    outputs: dict[str, np.ndarray]
+    ring: np.ndarray
+    stored: list[np.ndarray]
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes, at most."""
+        arrays = [self.ring, *self.stored, *self.inputs.values(), *self.outputs.values()]
+        return sum(a.nbytes for a in arrays)
+
+
+class Fronts:
+    """Keeps what was done for engines that do the same; may be used by many threads.
+
+    Parameters
+    ----------
+    most_bytes : int
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self.done = self.found = 0
+        """How often something was done and kept, and found."""
+        self._kept: OrderedDict[tuple[bytes, int, int, int], Front] = OrderedDict()
+        self._lock = threading.Lock()
+        self._number = 0
+
+    @staticmethod
+    def _key(signature: bytes, steps: int, start: list[np.ndarray]) -> tuple[bytes, int, int]:
+        check = 0
+        for array in start:
+            check = zlib.crc32(array.data, check)
+        return signature, steps, check
+
+    def find(
+        self,
+        signature: bytes,
+        steps: int,
+        start: list[np.ndarray],
+        inputs: Mapping[str, np.ndarray],
+        outputs: set[str],
+    ) -> Front | None:
+        """What was kept of exactly this, with these outputs."""
+        key = self._key(signature, steps, start)
+        with self._lock:
+            candidates = [front for k, front in self._kept.items() if k[:3] == key]
+        for front in candidates:
+            if (
+                outputs <= set(front.outputs)
+                and front.inputs.keys() == inputs.keys()
+                and all(np.array_equal(a, b) for a, b in zip(front.start, start, strict=True))
+                and all(np.array_equal(v, inputs[name]) for name, v in front.inputs.items())
+            ):
+                self.found += 1
+                return front
+        return None
+
+    def keep(self, signature: bytes, steps: int, front: Front) -> None:
+        """Keep it for others, as long as there is room."""
+        with self._lock:
+            self.done += 1
+            self._number += 1
+            key = (*self._key(signature, steps, front.start), self._number)
+            self._kept[key] = front
+            size = sum(f.bytes for f in self._kept.values())
+            while size > self.most_bytes and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                size -= oldest.bytes
+
+
+def make_ring(
+    plan: FrontPlan, memories: Memories, steps: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Contexts for some steps, and the arrays for what is read of them."""
+    ring = np.zeros((steps, len(FIELDS)), np.int64)
+    stored = []
+    for name, (begin, end) in plan.spans.items():
+        array = np.empty((steps, end - begin), getattr(memories, name).dtype)
+        stored.append(array)
+        places = array.ctypes.data + np.arange(steps) * array.strides[0]
+        ring[:, FIELDS.index(name)] = places - begin * array.itemsize
+    context = memories.contexts[0]
+    for name in ("state_stride", "synapse_stride", "post_stride"):
+        ring[:, FIELDS.index(name)] = getattr(context, name)
+    return ring, stored
