@@ -97,13 +97,21 @@ def run_program(
             raise InputError(f"{program.name!r} has no output {name!r}; its outputs: {known}")
     given = match_inputs(program, inputs, steps)
     limited: dict[str, int] = {}
-    integers = {}
+    integers, held = {}, {}
     for name, values in given.items():
-        integers[name], count = quantise(program, program.inputs[name], values)
+        is_held = steps > 0 and np.shape(inputs[name]) == values.shape[1:]
+        rows, count = quantise(program, program.inputs[name], values[:1] if is_held else values)
+        if is_held:
+            held[name] = rows[0]
+            count *= steps
+        else:
+            integers[name] = rows
         if count:
             limited[name] = count
     machine = create_engine(engine, program, **(options or {}))
     machine.learning(learning)
+    for name, row in held.items():
+        machine.write(name, row)
     outputs = {name: np.zeros((steps, program.outputs[name].size)) for name in names}
     seconds = 0.0
     for first in range(0, steps, BLOCK):
@@ -179,8 +187,9 @@ def _fit(name: str, values: np.ndarray, size: int, steps: int) -> np.ndarray:
     wanted = f"({steps}, {size}), or ({size},) to hold it"
     if values.dtype.kind not in "buif":
         raise InputError(f"input {name!r} must hold real numbers, not {values.dtype}")
-    if values.shape == (size,):
-        values = np.broadcast_to(values, (steps, size))
+    held = values.shape == (size,)
+    if held:
+        values = values[None]
     elif values.ndim != 2 or values.shape[1] != size:
         raise InputError(f"input {name!r} has shape {values.shape}, must be {wanted}")
     elif len(values) < steps:
@@ -188,9 +197,9 @@ def _fit(name: str, values: np.ndarray, size: int, steps: int) -> np.ndarray:
             f"input {name!r} has values for {len(values)} steps, the run has {steps}; "
             "run fewer steps or give more values"
         )
-    values = values[:steps].astype(float)
-    if not np.isfinite(values).all():
-        step, element = np.argwhere(~np.isfinite(values))[0]
-        value = values[step, element]
+    rows = values[:steps].astype(float)
+    if not np.isfinite(rows).all():
+        step, element = np.argwhere(~np.isfinite(rows))[0]
+        value = rows[step, element]
         raise InputError(f"input {name!r} is {value} at step {step}, element {element}")
-    return values
+    return np.broadcast_to(rows, (steps, size)) if held else rows
