@@ -45,6 +45,13 @@ class Reversed(spikeloom.Present):
         return lambda t: step(t)[::-1]
 
 
+class Holder(Staircase):
+    """Has a method of that name for something else."""
+
+    def held(self):
+        return self.hold
+
+
 PROCESSES = {
     "images": nengo.processes.PresentInput(ROWS, 0.013),
     "short images": nengo.processes.PresentInput(ROWS, 0.0007),
@@ -98,6 +105,7 @@ def test_what_is_not_known_beforehand():
         nengo.processes.Piecewise({0: np.sin}),
         nengo.processes.Piecewise({0: 0, 1: 1}, interpolation="linear"),
         Reversed(ROWS, 3),
+        Holder(3),
     ):
         assert presentation(operator(process)) is None
 

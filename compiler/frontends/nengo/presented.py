@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ def presentation(op: Any) -> Presentation | None:
     """How to say at once what an operator shows in a block of steps.
 
     That is known for Nengo's `PresentInput`, for `Piecewise` of constants, and for any process
-    without input whose class has a method ``held`` (such as `spikeloom.Present`).
+    without input whose class has a method ``held(first, steps, dt)`` (such as
+    `spikeloom.Present`).
 
     Parameters
     ----------
@@ -45,11 +47,18 @@ def presentation(op: Any) -> Presentation | None:
     # A class that shows something else than its base must say so for both.
     for cls in type(process).__mro__:
         if "held" in vars(cls):
-            held: Presentation = process.held
-            return held if callable(held) else None
+            return _declared(process.held)
         if "make_step" in vars(cls):
             return None
     return None
+
+
+def _declared(held: Any) -> Presentation | None:
+    """The method ``held`` of a process, if it is one of this kind and no other of that name."""
+    if not callable(held) or tuple(signature(held).parameters) != ("first", "steps", "dt"):
+        return None
+    found: Presentation = held
+    return found
 
 
 def _time(first: int, steps: int, dt: float) -> np.ndarray:
