@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import time
 import uuid
@@ -62,11 +63,17 @@ class Cluster:
         self.experiment = experiment
         self.patience = patience = PATIENCE if patience is None else patience
         self._own = not isinstance(scheduler, Client)
+        # What it logs of a scheduler that is gone is said in one line here.
+        self._log = logging.getLogger("distributed.client")
+        self._level = self._log.level
+        if self._own:
+            self._log.setLevel(logging.CRITICAL)
         try:
             self.client = (
                 Client(scheduler, timeout=ANSWER, set_as_default=False) if self._own else scheduler
             )
         except (OSError, ValueError, TypeError) as e:
+            self._log.setLevel(self._level)
             raise LinkError(
                 f"no Dask scheduler answers at {scheduler}; start one with `dask scheduler` and "
                 "give the address that it prints"
@@ -74,7 +81,7 @@ class Cluster:
         self.address = str(getattr(self.client.scheduler, "address", scheduler))
         try:
             self.client.wait_for_workers(1, timeout=patience)
-        except TimeoutError as e:
+        except OSError as e:  # TimeoutError is one
             self.close()
             raise LinkError(self._nobody()) from e
         self.width = max(len(self._workers()), 1)
@@ -194,6 +201,7 @@ class Cluster:
         """Take back what is not done, and leave the cluster."""
         if self._own:
             self.client.close(timeout=5)
+            self._log.setLevel(self._level)
 
 
 class _Killed(Exception):

@@ -56,7 +56,7 @@ def test_one_row_for_each_run(tmp_path):
 
 
 def test_the_same_integers_however_the_runs_are_done():
-    grid = {"lr": [1e-4, 1e-3], "post.tau_rc": [0.01, 0.03], "tau": [0.005, 0.01]}
+    grid = {"lr": [1e-4, 1e-3], "post.tau_rc": [0.01, 0.03], "tau": [0.01]}
 
     def swept(**how):
         return spikeloom.sweep(
@@ -288,14 +288,14 @@ def test_killed_and_gone_on_with_gives_the_identical_table(tmp_path):
     def command(out):
         return [
             sys.executable, "-m", "spikeloom", "sweep", str(tmp_path / "model.py"),
-            "--grid", "x=1:6:6", "y=a,b", "--seeds", "2", "-o", str(tmp_path / out),
+            "--grid", "x=1:4:4", "y=a,b", "--seeds", "2", "-o", str(tmp_path / out),
             "--workers", "2",
         ]  # fmt: skip
 
     subprocess.run(command("whole"), check=True, capture_output=True)
     for kill in range(2):
         process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
-        wanted = 4 * (kill + 1)
+        wanted = 3 * (kill + 1)
         runs = tmp_path / "killed" / "runs.jsonl"
         deadline = time.monotonic() + 60
         while not (runs.is_file() and runs.read_bytes().count(b"\n") >= wanted):
@@ -306,12 +306,12 @@ def test_killed_and_gone_on_with_gives_the_identical_table(tmp_path):
         process.wait()
         assert not (tmp_path / "killed" / "results.csv").exists()
     kept = lines(tmp_path / "killed")
-    assert 8 <= len(kept) < 24
+    assert 6 <= len(kept) < 16
     result = subprocess.run(command("killed"), check=True, capture_output=True, text=True)
     assert f"({len(kept)} were there before)" in result.stdout
     names = [line["run"] for line in lines(tmp_path / "killed")]
     assert names[: len(kept)] == [line["run"] for line in kept]
-    assert len(names) == len(set(names)) == 24  # nothing lost, nothing twice
+    assert len(names) == len(set(names)) == 16  # nothing lost, nothing twice
     for file in ("results.csv", "sweep.json", "results.png"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
