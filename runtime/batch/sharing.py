@@ -18,6 +18,7 @@ from ...compiler.graph import Graph
 from ...compiler.program import Program
 from ...sim.engine import Engine
 from ...sim.native.engine import NativeEngine
+from ...sim.native.fronts import Fronts
 
 
 class Solutions:
@@ -72,7 +73,9 @@ class Solutions:
 class Lowering:
     """Lowers Graphs, each that equals an earlier one to the very same Program.
 
-    Engines of one Program share what they can (`NativeEngine.twin`). May be used by many threads.
+    Engines of one Program share what they can (`NativeEngine.twin`). What is the same in front of
+    learned weights is done once, also where Programs differ (`NativeEngine.share_fronts`). May be
+    used by many threads.
 
     Parameters
     ----------
@@ -93,6 +96,7 @@ class Lowering:
         self._of_graph: WeakKeyDictionary[Graph, Program] = WeakKeyDictionary()
         self._libraries: dict[bytes, Path] = {}
         self._engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
+        self._fronts = Fronts()
 
     def compile(self, graph: Graph) -> Program:
         """The Program of a Graph."""
@@ -111,6 +115,12 @@ class Lowering:
 
     def engine(self, program: Program) -> Engine:
         """An engine with the Program loaded."""
+        engine = self._engine(program)
+        if isinstance(engine, NativeEngine):
+            engine.share_fronts(self._fronts)
+        return engine
+
+    def _engine(self, program: Program) -> Engine:
         with self._lock:
             other = self._engines.get(id(program))
             if other is not None and other.program is program:

@@ -37,6 +37,8 @@ class Follower:
         self.plan, self.fronts, self.memories = plan, fronts, memories
         self._c = library
         self._front: Memories | None = None
+        self._begin = plan.places(memories, ports=True)
+        self._end = plan.places(memories, ports=False)
 
     def run(
         self, steps: int, inputs: Mapping[str, np.ndarray], record: Mapping[str, tuple[Any, int]]
@@ -69,12 +71,9 @@ class Follower:
         found: dict[str, np.ndarray],
     ) -> None:
         plan, memories = self.plan, self.memories
-        program, division = plan.program, plan.division
+        division = plan.division
         common = {name for name in record if name in division.outputs}
-        start = plan.image(memories)
-        start += [
-            memories.value[0, p.base : p.base + p.size].copy() for p in program.inputs.values()
-        ]
+        start = b"".join([place.data for place in self._begin])
         front = self.fronts.find(plan.signature, steps, start, inputs, common)
         if front is None:
             front = self._lead(steps, start, inputs, record, common)
@@ -88,15 +87,15 @@ class Follower:
         memories.contexts[0].front = memories.address
         for name in common:
             found[name][...] = front.outputs[name]
-        for part, content in zip(plan.parts, front.end, strict=True):
-            getattr(memories, part.name)[0, part.begin : part.begin + part.size] = content
+        for place, content in zip(self._end, front.end, strict=True):
+            place[...] = content
         memories.saturations[0] += front.saturations
-        touch(program, division, memories, slice(0, 1))
+        touch(plan.program, division, memories, slice(0, 1))
 
     def _lead(
         self,
         steps: int,
-        start: list[np.ndarray],
+        start: bytes,
         inputs: dict[str, np.ndarray],
         record: Mapping[str, tuple[Any, int]],
         common: set[str],
@@ -107,8 +106,9 @@ class Follower:
             self._front = Memories(plan.program, plan.builder, plan.table, 1)
         front = self._front
         front.value[0], front.accumulator[0] = memories.value[0], memories.accumulator[0]
-        for part, content in zip(plan.parts, start, strict=False):
-            getattr(front, part.name)[0, part.begin : part.begin + part.size] = content
+        places = plan.places(front, ports=False)
+        for mine, theirs in zip(places, self._end, strict=True):
+            mine[...] = theirs
         front.version[0] += 1
         front.saturations[0] = 0
         ring, stored = make_ring(plan, memories, steps)
@@ -126,10 +126,11 @@ class Follower:
             *(ctypes.addressof(sources), len(sources), ctypes.addressof(sinks), len(sinks)),
         )
         saturations = np.zeros_like(front.saturations[0])
-        places = saturating(plan.program, plan.division, memories)
-        saturations[places] = front.saturations[0][places]
+        counted = saturating(plan.program, plan.division, memories)
+        saturations[counted] = front.saturations[0][counted]
         kept = {name: values.copy() for name, values in inputs.items()}
-        done = Front(kept, start, plan.image(front), saturations, outputs, ring, stored)
+        end = [place.copy() for place in places]
+        done = Front(kept, start, end, saturations, outputs, ring, stored)
         self.fronts.keep(plan.signature, steps, done)
         return done
 

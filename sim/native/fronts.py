@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +28,11 @@ from .together import Division, Part, divide, parts, regions, segments
 
 MOST_BYTES = 1 << 28
 """What is kept for others takes no more than this; the oldest goes first."""
+
+KEY_BYTES = 4096
+"""So many bytes of what engines begin with are looked at to find candidates."""
+
+_Key = tuple[bytes, int, int]
 
 FIELDS = [field[0] for field in Context._fields_]
 
@@ -109,9 +113,13 @@ class FrontPlan:
         content.append((program.post_words, program.value.size, program.state.shape))
         return hashlib.sha256(pickle.dumps(content)).digest()
 
-    def image(self, memories: Memories) -> list[np.ndarray]:
-        """What the shared part begins with, or has come to, in an engine."""
-        return [getattr(memories, p.name)[0, p.begin : p.begin + p.size].copy() for p in self.parts]
+    def places(self, memories: Memories, ports: bool) -> list[np.ndarray]:
+        """Views of what is the same in several engines; with all input ports, or some of them."""
+        found = [getattr(memories, p.name)[0, p.begin : p.begin + p.size] for p in self.parts]
+        if ports:
+            inputs = self.program.inputs.values()
+            found += [memories.value[0, p.base : p.base + p.size] for p in inputs]
+        return found
 
 
 @dataclass
@@ -121,8 +129,10 @@ class Front:
     Attributes
     ----------
     inputs : dict of port name -> (steps or 1, size) int64 ndarray
-    start, end : list of ndarray
-        The parts of the memories before and after.
+    start : bytes
+        What the populations, and all input ports, were before.
+    end : list of ndarray
+        What they have come to, by the plan's parts.
     saturations : (populations,) int64 ndarray
         What was limited in these steps.
     outputs : dict of port name -> (steps, size) int64 ndarray
@@ -133,7 +143,7 @@ class Front:
     """
 
     inputs: dict[str, np.ndarray]
-    start: list[np.ndarray]
+    start: bytes
     end: list[np.ndarray]
     saturations: np.ndarray
     outputs: dict[str, np.ndarray]
@@ -143,8 +153,8 @@ class Front:
     @property
     def bytes(self) -> int:
         """Memory that it takes, at most."""
-        arrays = [self.ring, *self.stored, *self.inputs.values(), *self.outputs.values()]
-        return sum(a.nbytes for a in arrays)
+        arrays = [self.ring, *self.stored, *self.end, *self.inputs.values(), *self.outputs.values()]
+        return len(self.start) + sum(a.nbytes for a in arrays)
 
 
 class Fronts:
@@ -159,34 +169,30 @@ class Fronts:
         self.most_bytes = most_bytes
         self.done = self.found = 0
         """How often something was done and kept, and found."""
-        self._kept: OrderedDict[tuple[bytes, int, int, int], Front] = OrderedDict()
+        self._kept: OrderedDict[_Key, list[Front]] = OrderedDict()
         self._lock = threading.Lock()
-        self._number = 0
+        self._bytes = 0
 
     @staticmethod
-    def _key(signature: bytes, steps: int, start: list[np.ndarray]) -> tuple[bytes, int, int]:
-        check = 0
-        for array in start:
-            check = zlib.crc32(array.data, check)
-        return signature, steps, check
+    def _key(signature: bytes, steps: int, start: bytes) -> _Key:
+        return signature, steps, hash(start[:KEY_BYTES])
 
     def find(
         self,
         signature: bytes,
         steps: int,
-        start: list[np.ndarray],
+        start: bytes,
         inputs: Mapping[str, np.ndarray],
         outputs: set[str],
     ) -> Front | None:
         """What was kept of exactly this, with these outputs."""
-        key = self._key(signature, steps, start)
         with self._lock:
-            candidates = [front for k, front in self._kept.items() if k[:3] == key]
+            candidates = list(self._kept.get(self._key(signature, steps, start), ()))
         for front in candidates:
             if (
                 outputs <= set(front.outputs)
                 and front.inputs.keys() == inputs.keys()
-                and all(np.array_equal(a, b) for a, b in zip(front.start, start, strict=True))
+                and front.start == start
                 and all(np.array_equal(v, inputs[name]) for name, v in front.inputs.items())
             ):
                 self.found += 1
@@ -197,13 +203,11 @@ class Fronts:
         """Keep it for others, as long as there is room."""
         with self._lock:
             self.done += 1
-            self._number += 1
-            key = (*self._key(signature, steps, front.start), self._number)
-            self._kept[key] = front
-            size = sum(f.bytes for f in self._kept.values())
-            while size > self.most_bytes and len(self._kept) > 1:
+            self._kept.setdefault(self._key(signature, steps, front.start), []).append(front)
+            self._bytes += front.bytes
+            while self._bytes > self.most_bytes and len(self._kept) > 1:
                 _, oldest = self._kept.popitem(last=False)
-                size -= oldest.bytes
+                self._bytes -= sum(f.bytes for f in oldest)
 
 
 def make_ring(
