@@ -8,12 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from nengo.builder.operator import DotInc, Operator
+from nengo.builder.operator import DotInc, Operator, SimPyFunc
 
 from ..compiler.frontends.nengo.linear import constant_part, elements
 from ..compiler.frontends.nengo.placement import Placement
 from ..compiler.frontends.nengo.presented import Presentation, presentation
 from ..sim.held import Held, together
+
+
+def is_function(op: Operator) -> bool:
+    """Whether an operator calls code of the user's, which may have effects elsewhere."""
+    if isinstance(op, SimPyFunc):
+        return True
+    if presentation(op) is not None:
+        return False  # what it shows is known beforehand
+    subject = getattr(op, "process", None) or getattr(op, "neurons", None) or op
+    return not type(subject).__module__.startswith("nengo.")
 
 
 def at_once(placement: Placement, op: Operator) -> bool:

@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
+from nengo.builder.operator import Operator, TimeUpdate
 
 from ..compiler.frontends.nengo import Action, Conversion, Receive, Run, Send
 from ..sim.held import Held
-from .blocks import Block, Blocks, Front, at_once, by_themselves, due, some
+from .blocks import Block, Blocks, Front, at_once, by_themselves, due, is_function, some
 from .chip import Chip
 
 Step = Callable[[], None]
@@ -41,14 +41,6 @@ SECONDS_BETWEEN_REPORTS = 0.05
 def as_in_nengo() -> AbstractContextManager[Any]:
     """What Nengo's operators run under: invalid operations raise, divisions by zero do not."""
     return np.errstate(invalid="raise", divide="ignore")
-
-
-def is_function(op: Operator) -> bool:
-    """Whether an operator calls code of the user's, which may have effects elsewhere."""
-    if isinstance(op, SimPyFunc):
-        return True
-    subject = getattr(op, "process", None) or getattr(op, "neurons", None) or op
-    return not type(subject).__module__.startswith("nengo.")
 
 
 class Host:

@@ -177,6 +177,18 @@ def test_a_custom_process_is_not_called_in_each_step():
     assert all(at_once(sim._host.conversion.placement, op) for op in sim._host._front)
 
 
+def test_images_beside_a_function_behind_the_chip():
+    """Showing what is known has no effect elsewhere: the function does not hold it back."""
+    with nengo.Network(seed=1) as net:
+        image = nengo.Node(spikeloom.Present(ROWS, 10), label="image")
+        neurons(image)
+        sink = nengo.Node(lambda t, x: 2 * x, size_in=3, label="sink")
+        nengo.Connection(net.ensembles[0], sink)
+        nengo.Probe(sink)
+    sim, _ = assert_same(net, 60)
+    assert sim._host.can_run_ahead and not sim._host._behind_at_once
+
+
 def test_functions_of_an_image():
     """An operator in front of the chip that reads what is held is run in each step."""
     seen = []
