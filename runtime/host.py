@@ -9,7 +9,7 @@ in one call, and the host's part behind it follows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -265,13 +265,23 @@ class Host:
 
     def run(self, steps: int, progress: Callable[[int], None]) -> None:
         """Run steps; `progress` is called with the number of steps done since its last call."""
+        for _ in self.parts(steps, progress):
+            pass
+
+    def parts(self, steps: int, progress: Callable[[int], None]) -> Iterator[int]:
+        """Run steps as `run` does, but only on to the next part each time; yield steps done."""
         if not self.can_run_ahead or (steps < 2 and self._ready is None):
-            self._run_lockstep(steps, progress)
+            while steps:
+                done = min(steps, BLOCK)
+                self._run_lockstep(done, progress)
+                steps -= done
+                yield done
             return
         while steps:
             done = self._run_block(min(steps, self._block))
             progress(done)
             steps -= done
+            yield done
 
     def _set_clock(self, step: int) -> None:
         """Show step number `step` on the clock."""

@@ -136,16 +136,24 @@ class Member(Simulator):
         with self._at_work():
             super().run_steps(steps, progress_bar)
 
-    def advance(self, steps: int, progress: Callable[[int], None]) -> dict[str, int]:
-        """Advance by a number of steps, without a progress bar and warnings of its own.
+    def parts(self, steps: int, progress: Callable[[int], None]) -> Iterator[int]:
+        """Advance in the parts in which a Simulator alone would; see `Host.parts`.
 
-        Returns
-        -------
-        dict of str -> int
-            What was limited by its format, as far as that was not yet reported.
+        There are no warnings, see `new_saturations`.
         """
+        return self._host.parts(steps, progress)
+
+    def advance(self, parts: Iterator[int], steps: int) -> bool:
+        """Go on with `parts` for as many of them as make some steps; whether there may be more."""
         with self._at_work():
-            self._host.run(steps, progress)
+            for done in parts:
+                steps -= done
+                if steps <= 0:
+                    return True
+        return False
+
+    def new_saturations(self) -> dict[str, int]:
+        """How often signals were limited by their formats, where that was not yet reported."""
         return self._new_saturations()
 
     def learned(self, connection: nengo.Connection) -> np.ndarray:

@@ -36,6 +36,10 @@ from .member import Build, Member
 from .sharing import Lowering, Solutions
 from .variation import Vary
 
+ROUND = 2000
+"""Steps, at least, of each copy before the next one's turn: what one has done for others is then
+still at hand."""
+
 
 class BatchSimulator:
     """Copies of a network, each with states, learned weights, inputs and parameters of its own.
@@ -290,21 +294,23 @@ class BatchSimulator:
                 if stop.is_set():
                     raise KeyboardInterrupt
 
-            def work(member: Member) -> dict[str, int] | Exception:
-                try:
-                    return member.advance(steps, progress)
-                except Exception as e:
-                    return e
+            parts = {m.number: m.parts(steps, progress) for m in members}
+            failures: dict[int, Exception] = {}
 
+            def work(member: Member) -> bool:
+                try:
+                    return member.advance(parts[member.number], ROUND)
+                except Exception as e:
+                    failures[member.number] = e
+                    return False
+
+            todo = members
             with told_once(self._told):
-                found = self._side_by_side(work, members, stop)
-        failures = {
-            m.number: result
-            for m, result in zip(members, found, strict=True)
-            if isinstance(result, Exception)
-        }
-        self._warn_of_saturation([r for r in found if not isinstance(r, Exception)])
-        for number, error in failures.items():
+                while todo:
+                    more = self._side_by_side(work, todo, stop)
+                    todo = [member for member, on in zip(todo, more, strict=True) if on]
+        self._warn_of_saturation([m.new_saturations() for m in members if m.number not in failures])
+        for number, error in sorted(failures.items()):
             self._fail(number, error)
 
     def _side_by_side(
