@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 
 from ...compiler.kernels.code import KernelCode, Op
 from .rare import RarePart
@@ -49,6 +50,7 @@ class UsualPart:
     tested: tuple[int, ...]
 
 
+@lru_cache(maxsize=256)
 def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
     """What usual neurons compute, if that is worth it: no reductions, and something is saved."""
     left_out = set(rare.ops) if rare is not None else set()
@@ -69,8 +71,11 @@ def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
     ):
         limits = _limits(code, *bits)
         ops = narrowed(code.ops, {n: (-(1 << b), (1 << b) - 1) for n, b in limits.items()})
-        if _wide(ops, done) < least:
-            best, least = (limits, tuple(ops)), _wide(ops, done)
+        wide = _wide(ops, done)
+        if wide < least:
+            best, least = (limits, tuple(ops)), wide
+        if not wide:
+            break
     if best is None:
         return None
     limits, narrow = best
