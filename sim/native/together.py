@@ -239,11 +239,16 @@ def regions(program: Program, division: Division, memories: Memories) -> list[Re
             found.append(Region(event, i.target, i.length, i.list))
         else:
             found.append(Region(value, i.target, i.length, 0))
-        for slot in sorted(slots):
+        for slot in sorted(slots & _slots(program, i)):
             found.append(Region(state, slot * memories.stride + i.state, i.length, 0))
         for place, size in _captured(program, i):
             found.append(Region(post, place, size, 0))
     return found
+
+
+def _slots(program: Program, i: Map) -> set[int]:
+    """Slots of the state memory that a ``MAP`` uses; in others its words are another's."""
+    return set(range(len(program.kernels[i.kernel].states)))
 
 
 def _captured(program: Program, i: Map) -> list[tuple[int, int]]:
@@ -272,7 +277,7 @@ def parts(program: Program, division: Division, memories: Memories) -> list[Part
         i = program.instructions[number]
         if not isinstance(i, Map):
             continue
-        for slot in range(program.state.shape[0]):
+        for slot in sorted(_slots(program, i)):
             found.append(Part("state", slot * memories.stride + i.state, i.length))
         if i.list >= 0:
             found.append(Part("event_index", i.target, i.length))
