@@ -11,7 +11,6 @@ import numpy as np
 from .fronts import Front, FrontPlan, Fronts, make_ring
 from .library import Port, input_record, output_record
 from .memories import Memories
-from .together import saturating, touch
 
 TO_COPIES, TO_FRONT, TO_BOTH = range(3)
 """`belongs_t` of loom.h."""
@@ -75,6 +74,9 @@ class Follower:
         common = {name for name in record if name in division.outputs}
         start = b"".join([place.data for place in self._begin])
         front = self.fronts.find(plan.signature, steps, start, inputs, common)
+        if front is None and not self.fronts.wants(plan.signature):
+            self._alone(steps, inputs, record, found)
+            return
         if front is None:
             front = self._lead(steps, start, inputs, record, common)
         sources = self._sources(inputs)
@@ -90,7 +92,23 @@ class Follower:
         for place, content in zip(self._end, front.end, strict=True):
             place[...] = content
         memories.saturations[0] += front.saturations
-        touch(plan.program, division, memories, slice(0, 1))
+        memories.version[0, plan.touched] += 1
+
+    def _alone(
+        self,
+        steps: int,
+        inputs: dict[str, np.ndarray],
+        record: Mapping[str, tuple[Any, int]],
+        found: dict[str, np.ndarray],
+    ) -> None:
+        """Do everything."""
+        table = self.plan.table
+        sources, sinks = self._sources(inputs), self._sinks(found, record)
+        self._c.loom_run(
+            *(self.memories.address, 0, 1, table.records.ctypes.data),
+            *(table.phase_end.ctypes.data, len(table.phase_end), 0, steps),
+            *(ctypes.addressof(sources), len(sources), ctypes.addressof(sinks), len(sinks)),
+        )
 
     def _lead(
         self,
@@ -126,8 +144,7 @@ class Follower:
             *(ctypes.addressof(sources), len(sources), ctypes.addressof(sinks), len(sinks)),
         )
         saturations = np.zeros_like(front.saturations[0])
-        counted = saturating(plan.program, plan.division, memories)
-        saturations[counted] = front.saturations[0][counted]
+        saturations[plan.saturating] = front.saturations[0][plan.saturating]
         kept = {name: values.copy() for name, values in inputs.items()}
         end = [place.copy() for place in places]
         done = Front(kept, start, end, saturations, outputs, ring, stored)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,13 +24,16 @@ from ...compiler.program import Program
 from .library import Context, Region, Segment
 from .memories import Memories
 from .table import Builder, Table
-from .together import Division, Part, divide, parts, regions, segments
+from .together import Division, Part, divide, parts, regions, saturating, segments
 
 MOST_BYTES = 1 << 28
 """What is kept for others takes no more than this; the oldest goes first."""
 
 KEY_BYTES = 4096
 """So many bytes of what engines begin with are looked at to find candidates."""
+
+UNUSED_STEPS = 8000
+"""Of so many steps more may be kept than were found, before it is taken to be in vain."""
 
 _Key = tuple[bytes, int, int]
 
@@ -65,6 +68,8 @@ class FrontPlan:
         self.regions = (Region * len(read))(*read)
         self.parts: list[Part] = parts(program, self.division, memories)
         self.spans = self._spans(read)
+        self.saturating = saturating(program, self.division, memories)
+        self.touched = [n for n, name in enumerate(program.inputs) if name in self.division.ports]
 
     @property
     def worthwhile(self) -> bool:
@@ -170,6 +175,7 @@ class Fronts:
         self.done = self.found = 0
         """How often something was done and kept, and found."""
         self._kept: OrderedDict[_Key, list[Front]] = OrderedDict()
+        self._unused: Counter[bytes] = Counter()
         self._lock = threading.Lock()
         self._bytes = 0
 
@@ -195,14 +201,22 @@ class Fronts:
                 and front.start == start
                 and all(np.array_equal(v, inputs[name]) for name, v in front.inputs.items())
             ):
-                self.found += 1
+                with self._lock:
+                    self.found += 1
+                    self._unused[signature] -= steps
                 return front
         return None
+
+    def wants(self, signature: bytes) -> bool:
+        """Whether to keep more of this: not where nobody has used what there is."""
+        with self._lock:
+            return self._unused[signature] < UNUSED_STEPS
 
     def keep(self, signature: bytes, steps: int, front: Front) -> None:
         """Keep it for others, as long as there is room."""
         with self._lock:
             self.done += 1
+            self._unused[signature] += steps
             self._kept.setdefault(self._key(signature, steps, front.start), []).append(front)
             self._bytes += front.bytes
             while self._bytes > self.most_bytes and len(self._kept) > 1:

@@ -13,7 +13,7 @@ from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native import follow
 from spikeloom.sim.native.engine import NativeEngine
-from spikeloom.sim.native.fronts import FrontPlan, Fronts
+from spikeloom.sim.native.fronts import UNUSED_STEPS, FrontPlan, Fronts
 
 STEPS = 40
 
@@ -128,6 +128,24 @@ def test_the_oldest_is_dropped_where_there_is_no_room():
     small = NativeEngine(program)
     small.share_fronts(Fronts(1000))
     assert small._follower is None
+
+
+def test_what_nobody_uses_is_not_kept_for_ever():
+    program = random_learning_program(5)
+    fronts, names = Fronts(), list(program.outputs)
+    engine, alone = NativeEngine(program), GoldenEngine(program)
+    engine.share_fronts(fronts)
+    engine._follower.fronts._unused[engine._plan.signature] = UNUSED_STEPS - STEPS
+    for seed in range(3):
+        inputs = driven(seed, program, STEPS)
+        found = engine.run(STEPS, inputs, names)
+        equal(engine, alone, found, alone.run(STEPS, inputs, names))
+    assert fronts.done == 1
+    twin = engine.twin()  # finds what there is, and then there is a use for more
+    twin.share_fronts(fronts)
+    twin.run(STEPS, driven(0, program, STEPS), names)
+    twin.run(STEPS, driven(9, program, STEPS), names)
+    assert (fronts.done, fronts.found) == (2, 1)
 
 
 def test_without_learning_there_is_nothing_behind():
