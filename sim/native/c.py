@@ -227,5 +227,6 @@ class C:
                 f"static rule_function *const rules[] = {{{updates}}};",
                 "",
                 (folder / "loom.c").read_text(),
+                (folder / "run.c").read_text(),
             ]
         )
