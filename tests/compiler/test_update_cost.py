@@ -18,7 +18,11 @@ from spikeloom.compiler.kernels.rules.voja import Voja
 from spikeloom.compiler.machine import Machine
 
 MACHINE = Machine()
-MOST = 32
+MOST = {"Voja": 37}
+"""Where it is more than `FEW`: as two products side by side Voja would take 28 cycles, but nine
+multipliers a lane, which 16 lanes of an ECP5-85F do not have beside those of neurons."""
+
+FEW = 32
 ROWS, LENGTH = 100, 40
 WORDS = MACHINE.words(LENGTH)
 
@@ -26,7 +30,7 @@ COSTS = {
     ("PES", "always"): 21,
     ("Oja", "always"): 26,
     ("BCM", "always"): 29,
-    ("Voja", "always"): 26,
+    ("Voja", "always"): 37,
     ("STDP", "pre"): 19,
     ("STDP", "post"): 23,
     ("VDSP", "post"): 32,
@@ -76,14 +80,14 @@ def test_all_rules_are_here():
 def test_a_pass_costs_little_beside_its_words(rule, gate):
     _, neurons_before = neurons()
     cost = finish([neurons_before, update(rule, gate)]) - finish([neurons_before]) - ROWS * WORDS
-    assert cost == COSTS[rule, gate] <= MOST
+    assert cost == COSTS[rule, gate] <= MOST.get(rule, FEW)
 
 
 @pytest.mark.parametrize(("rule", "gate"), COSTS)
 def test_a_pass_behind_another_one_costs_as_little(rule, gate):
     before = [neurons()[1], update("PES", "always")]
     cost = finish([*before, update(rule, gate)]) - finish(before) - ROWS * WORDS
-    assert cost == COSTS[rule, gate] <= MOST
+    assert cost == COSTS[rule, gate] <= MOST.get(rule, FEW)
 
 
 @pytest.mark.parametrize("operations", [2, 3])

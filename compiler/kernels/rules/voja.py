@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..expression import rounded, scaled
+from ..expression import as_weight, rounded, scaled
 from ..parametrised import Parameter
 from ..rule import Error, Post, Pre, Rule
 
@@ -25,9 +25,8 @@ class Voja(Rule):
     learning = Error(scalar=True)
 
     def step(self, now: Any, dt: Any) -> dict[str, Any]:
-        """One step of one encoder; the decay needs no more of it than its upper bits."""
+        """One step of one encoder; `post * learning` belongs to the neuron alone."""
         drive = rounded(now.post_activity * now.learning, 17)
-        rate = scaled(self.learning_rate * dt)
-        growth = drive * rounded(now.gain * now.input, 17) * rate
-        decay = drive * rounded(now.weight, 17) * rate
-        return {"weight": now.weight + growth - decay}
+        distance = as_weight(rounded(now.gain * now.input, 26)) - now.weight
+        change = rounded(rounded(distance, 26) * drive, 26)
+        return {"weight": now.weight + change * scaled(self.learning_rate * dt)}
