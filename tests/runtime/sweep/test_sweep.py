@@ -325,6 +325,8 @@ def test_interrupted_at_the_keyboard(tmp_path):
         [sys.executable, "-m", "spikeloom", "sweep", str(tmp_path / "model.py"),
          "--grid", "x=1:500:500", "-o", str(tmp_path / "out"), "--workers", "2"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # Where the tests run in the background, they ignore the signal, and so would it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     runs = tmp_path / "out" / "runs.jsonl"
     deadline = time.monotonic() + 60
