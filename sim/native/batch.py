@@ -228,7 +228,8 @@ class NativeBatch:
     def load_memory(self, name: str, copy: int, content: np.ndarray) -> None:
         """Overwrite a memory of one copy; see `spikeloom.sim.engine.Engine.load_memory`."""
         self._memories.load(name, self._number(copy), check_content(self.program, name, content))
-        self._own_maps |= self._maps
+        if name in ("value", "state"):  # what is learned belongs to each copy anyway
+            self._own_maps |= self._maps
         if name in ("weight", "residual"):
             self._unchecked.add(copy)
 

@@ -123,8 +123,13 @@ def processor() -> str:
 
 
 def row_of(result: dict[str, Any], what: str, copies: int) -> Row:
-    """The row of so many copies with shared inputs on one core; an empty one if there is none."""
-    wanted = (what, copies, "shared" if copies > 1 else "", 1)
+    """The row that is judged of so many copies on one core; an empty one if there is none.
+
+    Copies that learn share their inputs; those of other networks would then do the same, so there
+    it is the row with inputs of their own.
+    """
+    inputs = "shared" if result["learns"] else "own"
+    wanted = (what, copies, inputs if copies > 1 else "", 1)
     for row in result["rows"]:
         if (row.what, row.copies, row.inputs, row.cores) == wanted:
             found: Row = row

@@ -25,6 +25,8 @@ class Model:
     least : dict of int -> float
         How many times as fast as ``nengo.Simulator`` it is to be, on one core each and per model
         and step, with so many copies.
+    rate : str
+        The parameter of its learning rules that differs from copy to copy; empty if nothing learns.
     """
 
     key: str
@@ -32,6 +34,7 @@ class Model:
     make: Callable[[], nengo.Network]
     steps: int
     least: dict[int, float]
+    rate: str = ""
 
 
 def circular_convolution() -> nengo.Network:
@@ -49,8 +52,15 @@ def circular_convolution() -> nengo.Network:
 LEARNING, REST = {1: 300.0, 100: 600.0}, {1: 40.0, 100: 80.0}
 
 MODELS = (
-    Model("vdsp", "VDSP, 784 x 20, learning", networks.digits_from_voltages, 3500, LEARNING),
-    Model("pes", "PES, x -> x^2, 100 neurons", networks.error_driven, 4000, REST),
+    Model("vdsp", "VDSP, 784 x 20, learning", networks.digits_from_voltages, 3500, LEARNING, "lr"),
+    Model(
+        "pes",
+        "PES, x -> x^2, 100 neurons",
+        networks.error_driven,
+        4000,
+        REST,
+        "learning_rate",
+    ),
     Model("channel", "channel, 100 neurons", lambda: networks.channel(nengo.LIF())[0], 4000, REST),
     Model(
         "integrator",

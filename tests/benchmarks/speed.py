@@ -29,6 +29,7 @@ import spikeloom
 from spikeloom.compiler.program import Program
 from spikeloom.runtime.recording import RecordingSimulator
 from spikeloom.runtime.standalone import quantise
+from spikeloom.sim.check_learning import learned_limits
 from spikeloom.sim.held import Held
 from spikeloom.sim.native.batch import NativeBatch
 from spikeloom.sim.native.engine import NativeEngine
@@ -42,6 +43,10 @@ FEWEST_STEPS, MOST_STEPS = 100, 20_000
 
 FEW_COPIES, MANY_COPIES_TAKE = 10, 3.0
 """Runs of more copies take longer, so that each does as many steps as a user would ask for."""
+
+SLOWEST_RATE, FASTEST_RATE = 0.5, 1.0
+"""Learning rates of copies lie between these times the network's own; so do the weights that the
+engine's copies begin with."""
 
 EVENT_STEPS = 700
 """Steps in which the spikes are counted for the lower bound."""
@@ -80,7 +85,8 @@ class Row:
         Who runs it.
     copies : int
     inputs : str
-        ``"shared"`` or ``"own"`` of several copies, else empty.
+        ``"shared"`` or ``"own"`` of several copies, else empty. Copies of a network that learns
+        differ in what they have learned, too.
     cores : int
     steps : int
         Of each run.
@@ -158,6 +164,7 @@ def measure(model: Model, settings: Settings, say: Callable[[str], None]) -> dic
         "key": model.key,
         "model": model.name,
         "neurons": net.n_neurons,
+        "learns": bool(program.projections),
         "rows": rows,
         "least": model.least,
         "bound": asdict(least) | {"us_per_step_and_model": least.microseconds},
@@ -212,15 +219,43 @@ def _engines(
         Row(model.key, ENGINE, 1),
         lambda steps: partial(run_engine, engine, schedule.segments(steps), record),
     )
+    weights = learned_weights(program, schedule) if program.projections else None
     for copies in settings.copies:
         for cores in CORE_COUNTS:
-            batch = NativeBatch(program, copies, cores)
             for inputs, own in (("shared", 1), ("own", copies)):
+                if weights is None and own == 1:
+                    continue  # nothing differs: the batch would do the work of one copy
+                # One each: inputs of their own let the states of copies differ for good.
+                batch = differing_batch(program, copies, cores, weights)
 
                 def make(steps: int, batch: NativeBatch = batch, own: int = own) -> Any:
                     return partial(run_batch, batch, schedule.segments(steps, own), record)
 
                 yield Contender(Row(model.key, ENGINE, copies, inputs, cores), make)
+
+
+def learned_weights(program: Program, schedule: Schedule) -> np.ndarray:
+    """The weight memory after a run, int64."""
+    engine = NativeEngine(program)
+    run_engine(engine, schedule.segments(schedule.steps), ())
+    return engine.memory("weight")
+
+
+def differing_batch(
+    program: Program, copies: int, threads: int, weights: np.ndarray | None
+) -> NativeBatch:
+    """A batch whose copies begin with other learned weights each: those given, but smaller."""
+    batch = NativeBatch(program, copies, threads)
+    if weights is not None:
+        low, high = learned_limits(program, "weight")
+        rng = np.random.default_rng(copies)
+        for copy in range(copies):
+            factors = rng.uniform(SLOWEST_RATE, FASTEST_RATE, weights.shape)
+            smaller = np.clip((weights * factors).astype(np.int64), low, high)
+            batch.load_memory("weight", copy, smaller)
+            # A residual belongs to the weight that it was made with.
+            batch.load_memory("residual", copy, np.zeros_like(program.residual))
+    return batch
 
 
 def _simulators(
@@ -241,7 +276,9 @@ def _simulators(
         for inputs in ("shared", "own"):
             say(f"building {copies} copies")
             data = own_data(shown, copies, schedule.is_held) if inputs == "own" else None
-            several = spikeloom.Simulator(net, batch=copies, data=data, progress_bar=False)
+            several = spikeloom.Simulator(
+                net, batch=copies, data=data, vary=own_rates(model, net, copies), progress_bar=False
+            )
             stack.enter_context(several)
             for cores in CORE_COUNTS:
 
@@ -286,6 +323,18 @@ def own_data(
         return {node: rows[several % len(rows)] for node, rows in begins.items()}
     steps = np.arange(MOST_STEPS) + SHIFT * several
     return {node: values[steps % len(values)] for node, values in shown.items()}
+
+
+def own_rates(
+    model: Model, net: nengo.Network, copies: int
+) -> dict[tuple[nengo.Connection, str], list[float]]:
+    """Learning rates that differ from copy to copy, as `spikeloom.Simulator` takes them."""
+    factors = np.linspace(SLOWEST_RATE, FASTEST_RATE, copies)
+    return {
+        (c, model.rate): (getattr(c.learning_rule_type, model.rate) * factors).tolist()
+        for c in net.all_connections
+        if model.rate and c.learning_rule_type
+    }
 
 
 def _others(model: Model, settings: Settings) -> list[Row]:

@@ -11,6 +11,7 @@ import speed
 from bound import bandwidth, mean_events, width
 from schedule import SHIFT, Schedule, run_batch, run_engine
 
+from spikeloom.compiler.instructions import Map
 from spikeloom.sim.native.batch import NativeBatch
 from spikeloom.sim.native.engine import NativeEngine
 
@@ -42,12 +43,13 @@ def test_bench_of_a_tiny_model(monkeypatch, capsys, tmp_path):
     assert everything["machine"]["cores"] == speed.CORES
     (result,) = everything["models"]
     rows = {(r["what"], r["copies"], r["inputs"], r["cores"]): r for r in result["rows"]}
-    for what in (speed.ENGINE, speed.SIMULATOR):
-        for inputs in ("shared", "own"):
-            for cores in speed.CORE_COUNTS:
-                row = rows[what, 10, inputs, cores]
-                assert row["us_per_step_and_model"] > 0
-                assert row["steps_per_s"] * 10 == pytest.approx(row["model_steps_per_s"])
+    several = [(speed.ENGINE, "own"), (speed.SIMULATOR, "own"), (speed.SIMULATOR, "shared")]
+    for what, inputs in several:
+        for cores in speed.CORE_COUNTS:
+            row = rows[what, 10, inputs, cores]
+            assert row["us_per_step_and_model"] > 0
+            assert row["steps_per_s"] * 10 == pytest.approx(row["model_steps_per_s"])
+    assert {r[2] for r in rows if r[:2] == (speed.ENGINE, 10)} == {"own"}
     assert (
         0
         < result["bound"]["us_per_step_and_model"]
@@ -106,3 +108,37 @@ def test_what_the_bound_counts(compiled):
             total += int(engine.memory("count").sum())
     assert sum(spikes.values()) == pytest.approx(total / 100) and total > 0
     assert 1e8 < bandwidth(1 << 12) < 1e13
+
+
+def learning():
+    """A few neurons that see images, and others that learn from them."""
+    images = np.random.RandomState(0).uniform(-1, 1, (5, 4))
+    with nengo.Network(seed=1) as net:
+        shown = nengo.Node(nengo.processes.PresentInput(images, 0.02), label="image")
+        seeing, learning = nengo.Ensemble(20, 4), nengo.Ensemble(20, 1)
+        nengo.Connection(shown, seeing, synapse=None)
+        learned = nengo.Connection(
+            seeing, learning, function=lambda x: 0, learning_rule_type=nengo.PES(1e-4)
+        )
+        nengo.Connection(learning, learned.learning_rule)
+        nengo.Probe(learning, synapse=0.01)
+    return net
+
+
+def test_copies_that_learn_differ_although_they_share_their_inputs():
+    net = learning()
+    model = models.Model("learns", "learns", learning, 100, {}, "learning_rate")
+    program, schedule = speed.compiled(net, 100)
+    weights = speed.learned_weights(program, schedule)
+    batch = speed.differing_batch(program, 3, 1, weights)
+    begin = [batch.memory("weight", copy) for copy in range(3)]
+    assert (begin[0] != begin[1]).any() and (begin[1] != begin[2]).any()
+    for _ in range(2):  # what is the same stays the same
+        run_batch(batch, schedule.segments(100), ())
+        done_once = batch._common().division.shared
+        assert any(isinstance(program.instructions[n], Map) for n in done_once)
+    assert all((batch.memory("weight", copy) != begin[copy]).any() for copy in range(3))
+    contenders = list(speed._engines(model, program, schedule, speed.Settings((3,))))
+    assert {c.row.inputs for c in contenders if c.row.copies == 3} == {"shared", "own"}
+    ((_, rates),) = speed.own_rates(model, net, 3).items()
+    assert rates == pytest.approx([0.5e-4, 0.75e-4, 1e-4])
