@@ -76,5 +76,9 @@ class Parametrised:
         """The parameters' values by name."""
         return {name: getattr(self, name) for name in self.declared(Parameter)}
 
+    def parameter_key(self) -> tuple[Any, ...]:
+        """Equal for equal parameters of one class; for nothing but being compared."""
+        return type(self), tuple(self.values.items())
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{n}={v:g}' for n, v in self.values.items())})"

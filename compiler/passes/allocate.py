@@ -20,6 +20,7 @@ from .plasticity import Plastic
 from .quantise import NodeFormat, bias_constants, bias_rows, integers, node_code
 from .schedule import Schedule, Task, has_map
 from .sharing import LARGE, Choice, Shared, choose, may_recur
+from .tables import TableSets
 
 LONGEST_NAME = 80
 """Letters of a name in the report; that of many joined populations has more."""
@@ -48,8 +49,7 @@ class Allocator:
         self.state_base: dict[str, int] = {}
         self.event_base: dict[str, int] = {}
         self.event_list: dict[str, int] = {}
-        self.tables: dict[str, list[np.ndarray]] = {}
-        self.table_sets: dict[tuple[Any, ...], int] = {}
+        self.tables = TableSets(graph.dt, machine)
         self.accumulator_base, self.accumulator_words = self._accumulators()
 
     def program(self) -> Program:
@@ -60,7 +60,7 @@ class Allocator:
         phases = [self._instructions(tasks) for tasks in self.order.phases]
         # Behind everything that a rule looks at, and everything that reads its weights.
         places = {n: (self.event_base[n], number) for n, number in self.event_list.items()}
-        phases[-1] += self.plastic.updates(self.state_base, places, self._table_set)
+        phases[-1] += self.plastic.updates(self.state_base, places, self.tables.number)
         kernels = {c.name: c for c in self.codes.values()}
         return Program(
             name=self.graph.name,
@@ -71,7 +71,7 @@ class Allocator:
             weight=np.vstack(self.weights).astype(np.int32),
             value=values,
             state=state,
-            tables={n: np.array(sets, dtype=np.int64) for n, sets in sorted(self.tables.items())},
+            tables=self.tables.tables(),
             accumulator_words=self.accumulator_words,
             event_words=events,
             event_lists=len(self.event_list),
@@ -330,22 +330,11 @@ class Allocator:
             target=self.event_base[name] if events else self.value_base[name],
             list=self.event_list[name] if events else -1,
             output_shift=0 if events else form.emit - form.value,
-            table_set=self._table_set(kernel, code),
+            table_set=self.tables.number(kernel, code),
             parameters=kernel.registers(self.graph.dt, self.machine),
             captures=self.plastic.captures(name),
             comment=f"{code.name} {node.origin or name}",
         )
-
-    def _table_set(self, kernel: Any, code: Any) -> int:
-        if not code.tables:
-            return 0
-        entries = kernel.table_entries(self.graph.dt, self.machine)
-        key = (code.name, *(entries[t.name].tobytes() for t in code.tables))
-        if key not in self.table_sets:
-            for table in code.tables:
-                self.tables.setdefault(f"{code.name}.{table.name}", []).append(entries[table.name])
-            self.table_sets[key] = len(self.tables[f"{code.name}.{code.tables[0].name}"]) - 1
-        return self.table_sets[key]
 
     # -- ports -------------------------------------------------------------------------------
 

@@ -49,8 +49,7 @@ def group(graph: Graph, machine: Machine) -> Graph:
         if kernel.code(machine).reductions:
             continue  # it would be reduced over all of them
         key: tuple[Any, ...] = (
-            type(kernel),
-            tuple(kernel.values.items()),
+            kernel.parameter_key(),
             node.output_unit,
             depth[node.name],
         )

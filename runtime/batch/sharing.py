@@ -14,8 +14,11 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
+from ...compiler.compile import lower
 from ...compiler.graph import Graph
+from ...compiler.machine import Machine
 from ...compiler.program import Program
+from ...compiler.variants import Template, kernels_of
 from ...sim.engine import Engine
 from ...sim.native.engine import NativeEngine
 from ...sim.native.fronts import Fronts
@@ -37,19 +40,29 @@ class Solutions:
         self._behind = behind
         self._found: dict[bytes, tuple[np.ndarray, Any]] = {}
         self._kept: dict[int, Any] = {}
+        self._entered = 0
+        self._grown = False
 
     def __enter__(self) -> Solutions:
-        if hasattr(self._behind, "__enter__"):
+        """Open what is behind; entered again, as by each network that is built, it stays open."""
+        if not self._entered and hasattr(self._behind, "__enter__"):
             self._behind.__enter__()
+        self._entered += 1
         return self
 
     def __exit__(self, *error: Any) -> None:
+        self._entered -= 1
+        if self._entered:
+            return
+        if self._grown:
+            self._grown = False
+            self._behind.shrink()
         if hasattr(self._behind, "__exit__"):
             self._behind.__exit__(*error)
 
     def shrink(self, limit: Any = None) -> None:
-        """Nengo's caches on disk drop their oldest entries."""
-        self._behind.shrink()
+        """Nengo's caches on disk drop their oldest entries; once, when all networks are built."""
+        self._grown = True
 
     def wrap_solver(self, solver: Callable[..., Any]) -> Callable[..., Any]:
         """`solver`, which is called only for what was not solved yet."""
@@ -73,27 +86,29 @@ class Solutions:
 class Lowering:
     """Lowers Graphs, each that equals an earlier one to the very same Program.
 
+    Of Graphs that differ in the parameters of kernels and rules alone two are lowered, the Programs
+    of the others are made from the second's where that gives the same (`Template`).
+
     Engines of one Program share what they can (`NativeEngine.twin`). What is the same in front of
     learned weights is done once, also where Programs differ (`NativeEngine.share_fronts`). May be
     used by many threads.
 
     Parameters
     ----------
-    lower : callable
-        ``lower(graph)`` gives a Program.
+    machine : Machine
+        To lower for.
     make_engine : callable
         ``make_engine(program, **more)`` gives an engine.
     """
 
-    def __init__(
-        self, lower: Callable[[Graph], Program], make_engine: Callable[..., Engine]
-    ) -> None:
-        self._lower = lower
+    def __init__(self, machine: Machine, make_engine: Callable[..., Engine]) -> None:
+        self._machine = machine
         self._make_engine = make_engine
         self._lock = threading.RLock()
         self._kept: dict[int, Any] = {}
         self._programs: WeakValueDictionary[bytes, Program] = WeakValueDictionary()
         self._of_graph: WeakKeyDictionary[Graph, Program] = WeakKeyDictionary()
+        self._templates: dict[bytes, Template | None] = {}  # None: there was one such Graph
         self._libraries: dict[bytes, Path] = {}
         self._engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
         self._fronts = Fronts()
@@ -104,14 +119,29 @@ class Lowering:
             found = self._of_graph.get(graph)
             if found is not None:
                 return found
-            key = self._digest(content_of(graph))
+            kernels = kernels_of(graph)
+            structure = self._digest(structure_of(graph))
+            key = self._digest([structure, kernels]) if structure is not None else None
             found = self._programs.get(key) if key is not None else None
             if found is None:
-                found = self._lower(graph)
+                found = self._lower(graph, structure, kernels)
                 if key is not None:
                     self._programs[key] = found
             self._of_graph[graph] = found
             return found
+
+    def _lower(self, graph: Graph, structure: bytes | None, kernels: list[Any]) -> Program:
+        if structure is None or not Template.fits(graph):
+            return lower(graph, self._machine)
+        if structure not in self._templates:
+            self._templates[structure] = None
+            return lower(graph, self._machine)
+        template = self._templates[structure]
+        if template is None:
+            template = self._templates[structure] = Template(graph, self._machine)
+            return template.program
+        found = template.variant(kernels)
+        return lower(graph, self._machine) if found is None else found
 
     def engine(self, program: Program) -> Engine:
         """An engine with the Program loaded."""
@@ -140,17 +170,17 @@ class Lowering:
         return digest(content, self._kept)
 
 
-def content_of(graph: Graph) -> Any:
-    """All that a Graph holds.
+def structure_of(graph: Graph) -> Any:
+    """All that a Graph holds but the parameters of its kernels and rules (`kernels_of`).
 
     Left out are its name and the origins of its edges, which are for people alone and tell objects
     without labels apart.
     """
     return (
         graph.dt,
-        [_plain(node) for node in graph.nodes()],
+        [_plain(node, ("kernel",)) for node in graph.nodes()],
         [
-            (u, v, k, edge.matrix, edge.plasticity and _plain(edge.plasticity))
+            (u, v, k, edge.matrix, edge.plasticity and _plain(edge.plasticity, ("rule",)))
             for u, v, k, edge in graph.nx.edges(keys=True, data="edge")
         ],
         list(graph.observations.items()),
@@ -198,9 +228,16 @@ class _Writer(pickle.Pickler):
         return None
 
 
-def _plain(obj: Any) -> Any:
-    """A dataclass as a list of its fields; sets in order."""
+def _plain(obj: Any, classes: tuple[str, ...]) -> Any:
+    """A dataclass as a list of its fields; sets in order, of the fields `classes` the class."""
     return [type(obj)] + [
-        (name, sorted(value) if isinstance(value, (set, frozenset)) else value)
+        (
+            name,
+            type(value)
+            if name in classes
+            else sorted(value)
+            if isinstance(value, (set, frozenset))
+            else value,
+        )
         for name, value in vars(obj).items()
     ]

@@ -19,9 +19,7 @@ from nengo.exceptions import SimulatorClosed
 from nengo.utils.numpy import maxint
 from nengo.utils.progress import Progress, ProgressTracker
 
-from ...compiler.compile import lower
 from ...compiler.errors import InputError, SpikeloomError
-from ...compiler.graph import Graph
 from ...compiler.machine import Machine
 from ...compiler.program import Program
 from ...sim.engine import Engine
@@ -137,15 +135,11 @@ class BatchSimulator:
         self._data = plan.data
         self._plan = plan
         options = {"engine": engine, "machine": machine, "ranges": ranges, **engine_options}
-        shape = machine or Machine()
-
-        def compile(graph: Graph) -> Program:
-            return lower(graph, shape)
 
         def make_engine(program: Program, **more: Any) -> Engine:
             return create_engine(engine, program, **{**more, **engine_options})
 
-        lowering = Lowering(compile, make_engine)
+        lowering = Lowering(machine or Machine(), make_engine)
         self._make(plan.copies, lowering, seed, options)
         self.data = BatchData(self)
         self.closed = False
@@ -158,7 +152,7 @@ class BatchSimulator:
         drawn = np.random.randint(maxint) if seed is None else seed
         bar = Progress("Building", "Build", len(copies))
         checked = False
-        with ProgressTracker(self.progress_bar, bar) as tracker:
+        with ProgressTracker(self.progress_bar, bar) as tracker, solutions:
             for number, copy in enumerate(copies):
                 tracker.total_progress.step()
                 if number in self.failed:

@@ -9,12 +9,12 @@ from nengo.cache import NoDecoderCache
 from random_networks import random_network
 
 import spikeloom
-from spikeloom.compiler.compile import lower
 from spikeloom.compiler.errors import InputError
 from spikeloom.compiler.frontends.nengo import convert
 from spikeloom.compiler.machine import Machine
+from spikeloom.compiler.variants import kernels_of
 from spikeloom.runtime.batch import memory
-from spikeloom.runtime.batch.sharing import Lowering, Solutions, content_of, digest
+from spikeloom.runtime.batch.sharing import Lowering, Solutions, digest, structure_of
 from spikeloom.sim import create_engine
 
 
@@ -22,6 +22,10 @@ def graph_of(network, **changes):
     model = nengo.builder.Model(**changes)
     model.build(network)
     return convert(model).graph
+
+
+def content_of(graph):
+    return structure_of(graph), kernels_of(graph)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -53,6 +57,12 @@ def test_every_number_of_a_graph_counts():
         assert digest(content_of(graph), kept) != before
         edge.matrix = matrix
         changed += 1
+    for kernel in kernels_of(graph):
+        for name, value in kernel.values.items():
+            setattr(kernel, name, value * (1 + 1e-15) + 1e-300)
+            assert digest(content_of(graph), kept) != before
+            setattr(kernel, name, value)
+            changed += 1
     assert changed > 5
     assert digest(content_of(graph), kept) == before
 
@@ -62,7 +72,7 @@ def test_a_graph_that_cannot_be_written_is_not_shared():
     graph = graph_of(network)
     next(iter(graph.nodes())).extra = (i for i in range(3))
     assert digest(content_of(graph), {}) is None
-    lowering = Lowering(lambda g: lower(g, Machine()), lambda p, **more: create_engine("golden", p))
+    lowering = Lowering(Machine(), lambda p, **more: create_engine("golden", p))
     other = graph.copy()
     assert lowering.compile(graph) is lowering.compile(graph) is not lowering.compile(other)
 
