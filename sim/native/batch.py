@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ from .follow import TO_BOTH, TO_COPIES, TO_FRONT
 from .library import Port, Region, Segment, input_record, load, output_record
 from .memories import Memories
 from .table import Builder
-from .together import Division, divide, prepare, regions, segments, spread
+from .together import Division, Results, divide, prepare, regions, results, segments, spread
 
 PART = 4096
 """Steps that are done in one call, so that an interrupt is heeded."""
@@ -55,6 +56,7 @@ class _Common:
     records: np.ndarray
     segments: ctypes.Array[Segment]
     regions: ctypes.Array[Region]
+    results: Results
     rings: list[Memories]
 
 
@@ -175,18 +177,21 @@ class NativeBatch:
         if together:
             for thread, begin in enumerate(begins):
                 place = self.copies + thread
-                prepare(self.program, division, self._memories, begin, place)
-        with ThreadPoolExecutor(self.threads) as pool:
+                prepare(common.results, self._memories, begin, place)
+        with ExitStack() as stack:
+            each: Callable[..., Iterable[int]] = map
+            if self.threads > 1:
+                each = stack.enter_context(ThreadPoolExecutor(self.threads)).map
             for first in range(0, steps, part):
                 last = min(first + part, steps)
                 calls = [(b, min(b + chunk, self.copies), first, last) for b in begins]
-                for done in pool.map(work, calls):
+                for done in each(work, calls):
                     if progress:
                         progress(done)
         if together:
             for thread, begin in enumerate(begins):
                 copies = slice(begin, min(begin + chunk, self.copies))
-                spread(self.program, division, self._memories, self.copies + thread, copies)
+                spread(common.results, self._memories, self.copies + thread, copies)
         self._own_maps |= self._maps - division.shared if together else self._maps
         return outputs
 
@@ -216,6 +221,7 @@ class NativeBatch:
                 records,
                 (Segment * len(found))(*found),
                 (Region * len(read))(*read),
+                results(self.program, division, self._memories),
                 rings,
             )
         return self._divisions[key]

@@ -174,25 +174,38 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
 DEFINE_EVT(evt_wide, int64_t)
 DEFINE_EVT(evt_narrow, int32_t)
 
-/* Event sums of weights that lie transposed: `rows` elements from one target's to the next. */
+/* Event sums of weights that lie transposed: `rows` elements from one target's to the next. Targets
+ * are few, and so are the events of most steps: that is why these are the outer loop. */
 static void evt_columns(const context_t *context, const instruction_t *in)
 {
     const context_t *from = made_in(context, in, FRONT_SOURCE);
     const int32_t *index = from->event_index + in->source;
     const value_t *payload = from->event_payload + in->source;
     const int64_t events = from->count[in->list], unit = (int64_t)1 << in->payload_shift;
-    accumulator_t *acc = context->accumulator + in->target;
-    const weight_t *w = weights_of(context, in);
-    for (int64_t i = 0; i < in->length; i++, w += in->rows) {
-        int64_t sum[2] = {0, 0};
-        int64_t e = 0;
-        for (; e + 2 <= events; e += 2) {
-            sum[0] += (int64_t)w[index[e]] * payload[e];
-            sum[1] += (int64_t)w[index[e + 1]] * payload[e + 1];
-        }
-        if (e < events)
-            sum[0] += (int64_t)w[index[e]] * payload[e];
-        acc[i] = (in->clear ? 0 : acc[i]) + (sum[0] + sum[1]) * unit;
+    const int64_t length = in->length, rows = in->rows;
+    accumulator_t *restrict acc = context->accumulator + in->target;
+    const weight_t *restrict weight = weights_of(context, in);
+    int64_t e = 0;
+    if (in->clear && events) {
+        const weight_t *restrict w = weight + index[0];
+        const int64_t x = payload[0] * unit;
+        for (int64_t i = 0; i < length; i++)
+            acc[i] = x * w[i * rows];
+        e = 1;
+    } else if (in->clear) {
+        memset(acc, 0, (size_t)length * sizeof(accumulator_t));
+    }
+    for (; e + 2 <= events; e += 2) {
+        const weight_t *restrict w0 = weight + index[e], *restrict w1 = weight + index[e + 1];
+        const int64_t x0 = payload[e] * unit, x1 = payload[e + 1] * unit;
+        for (int64_t i = 0; i < length; i++)
+            acc[i] += x0 * w0[i * rows] + x1 * w1[i * rows];
+    }
+    if (e < events) {
+        const weight_t *restrict w = weight + index[e];
+        const int64_t x = payload[e] * unit;
+        for (int64_t i = 0; i < length; i++)
+            acc[i] += x * w[i * rows];
     }
 }
 

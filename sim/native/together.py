@@ -312,31 +312,47 @@ def saturating(program: Program, division: Division, memories: Memories) -> list
     return sorted({names.index(i.population) for i in maps if isinstance(i, Map)})
 
 
-def touch(program: Program, division: Division, memories: Memories, copies: slice) -> None:
-    """Let copies know that ports have changed."""
-    for number, name in enumerate(program.inputs):
-        if name in division.ports:
-            memories.version[copies, number] += 1
+@dataclass(frozen=True)
+class Results:
+    """All that what is done once leaves behind.
+
+    Attributes
+    ----------
+    parts : list of Part
+    saturating : list of int
+        Places of its counts of saturations.
+    ports : list of int
+        Numbers of the input ports that only it reads.
+    """
+
+    parts: list[Part]
+    saturating: list[int]
+    ports: list[int]
 
 
-def spread(
-    program: Program, division: Division, memories: Memories, source: int, copies: slice
-) -> None:
+def results(program: Program, division: Division, memories: Memories) -> Results:
+    """Find where what is done once leaves its results."""
+    ports = [n for n, name in enumerate(program.inputs) if name in division.ports]
+    return Results(
+        parts(program, division, memories), saturating(program, division, memories), ports
+    )
+
+
+def spread(found: Results, memories: Memories, source: int, copies: slice) -> None:
     """Write what is done once from one place among the copies into others."""
-    for part in parts(program, division, memories):
+    for part in found.parts:
         array = getattr(memories, part.name)
         place = slice(part.begin, part.begin + part.size)
         array[copies, place] = array[source, place]
-    for number in saturating(program, division, memories):
+    for number in found.saturating:
         memories.saturations[copies, number] = memories.saturations[source, number]
-    touch(program, division, memories, copies)
+    for number in found.ports:
+        memories.version[copies, number] += 1
 
 
-def prepare(
-    program: Program, division: Division, memories: Memories, copy: int, place: int
-) -> None:
+def prepare(found: Results, memories: Memories, copy: int, place: int) -> None:
     """Let `place`, where things are done once, begin with what a copy has."""
-    spread(program, division, memories, copy, slice(place, place + 1))
+    spread(found, memories, copy, slice(place, place + 1))
     memories.value[place] = memories.value[copy]
     memories.accumulator[place] = memories.accumulator[copy]
     memories.version[place] += 1
