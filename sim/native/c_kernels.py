@@ -39,7 +39,7 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
         const accumulator_t *sums = context->accumulator + in->source + base;
         if (kept)
             ;
-        else if (in->input_fits)
+{seen}        else if (in->input_fits)
             shift_64_to_{input_width}(sums, input, n, in->input_shift);
         else
             limited += fit_64_to_{input_width}(sums, input, n, in->input_shift, {input_lo},
@@ -104,15 +104,21 @@ _EITHER = """\
 
 _REDUCE = """
     /* The first pass: what is reduced over the population. Nothing is counted or written. */
+    {input_type} seen[BLOCK];
+    int64_t seen_limited = 0;
 {before}
     for (int64_t base = 0; base < in->length; base += BLOCK) {{
         const int64_t n = least(BLOCK, in->length - base);
-        {input_type} input[BLOCK];
 {arrays}
-        fit_64_to_{input_width}(context->accumulator + in->source + base, input, n,
-                                in->input_shift, {input_lo}, {input_hi});
+        const accumulator_t *sums = context->accumulator + in->source + base;
+        if (in->input_fits)
+            shift_64_to_{input_width}(sums, seen, n, in->input_shift);
+        else
+            seen_limited = fit_64_to_{input_width}(sums, seen, n, in->input_shift, {input_lo},
+                                                   {input_hi});
         INDEPENDENT
         for (int64_t i = 0; i < n; i++) {{
+            const {input_type} *input = seen;
 {old}
 {body}
         }}
@@ -120,15 +126,33 @@ _REDUCE = """
     }}
 {after}"""
 
+_SEEN = """\
+        else if (!keeps && in->length <= BLOCK) {{ /* the first pass has it */
+            input = seen;
+            limited += seen_limited;
+        }}
+"""
+
 _COMBINE = {
-    "any_of": "for (int64_t i = 0; i < n; i++) best_{0} |= reduced_in_{0}[i] != 0;",
-    "sum_of": "for (int64_t i = 0; i < n; i++) best_{0} += reduced_in_{0}[i];",
-    "max_of": "for (int64_t i = 0; i < n; i++)"
-    " if (reduced_in_{0}[i] > best_{0}) best_{0} = reduced_in_{0}[i];",
-    "winner": "for (int64_t i = 0; i < n; i++)"
-    " if (reduced_in_{0}[i] > best_{0}) best_{0} = reduced_in_{0}[i], at_{0} = base + i;",
+    "any_of": ["for (int64_t i = 0; i < n; i++) best_{0} |= reduced_in_{1}[i] != 0;"],
+    "sum_of": ["for (int64_t i = 0; i < n; i++) best_{0} += reduced_in_{1}[i];"],
+    "max_of": ["if (most_{1} > best_{0}) best_{0} = most_{1};"],
+    "winner": [
+        "if (most_{1} > best_{0}) {{",
+        "    best_{0} = most_{1};",
+        "    for (at_{0} = 0; reduced_in_{1}[at_{0}] != most_{1};) at_{0}++;",
+        "    at_{0} += base;",
+        "}}",
+    ],
 }
-"""How the numbers of a block are reduced; the loops are in the order of the neurons."""
+"""How the numbers of a block are reduced: those of reduction {0} are in array {1}."""
+
+_MOST = [
+    "int{1}_t most_{0} = reduced_in_{0}[0];",
+    "for (int64_t i = 1; i < n; i++)",
+    "    most_{0} = most_{0} < reduced_in_{0}[i] ? reduced_in_{0}[i] : most_{0};",
+]
+"""The largest number of a block; which one it was is looked up later, so that vectors find it."""
 
 
 def kernel_source(
@@ -278,6 +302,7 @@ def kernel_source(
         number=number,
         prologue=_indented(prologue, 4),
         reduce=_reduce(c, code, outputs.reduce) if outputs.reduce else "",
+        seen=_SEEN.format() if outputs.reduce else "",
         counters=counters,
         input_type=f"int{input_width}_t",
         input_width=input_width,
@@ -305,7 +330,11 @@ def _old(code: KernelCode, place: str, slots: Sequence[int] | None = None) -> li
 
 def _reduce(c: C, code: KernelCode, reduce: Reduce) -> str:
     """The first pass."""
-    before, arrays, body, combine, after = [], [], [*reduce.body], [], []
+    before: list[str] = []
+    arrays: list[str] = []
+    body, combine, after = [*reduce.body], list[str](), list[str]()
+    arrays_of: dict[tuple[str, int], int] = {}
+    searched = set()
     for number, operand in reduce.operands.items():
         op = code.ops[number]
         extreme = op.kind in ("max_of", "winner")
@@ -315,9 +344,14 @@ def _reduce(c: C, code: KernelCode, reduce: Reduce) -> str:
             before.append(f"int64_t at_{number} = 0;")
             result = f"at_{number}"
         width = 64 if op.kind == "winner" else width_of(op.lo, op.hi)
-        arrays.append(f"int{operand.width}_t reduced_in_{number}[BLOCK];")
-        body.append(f"reduced_in_{number}[i] = {operand.text};")
-        combine.append(_COMBINE[op.kind].format(number))
+        array = arrays_of.setdefault((operand.text, operand.width), number)
+        if array == number:
+            arrays.append(f"int{operand.width}_t reduced_in_{number}[BLOCK];")
+            body.append(f"reduced_in_{number}[i] = {operand.text};")
+        if extreme and array not in searched:
+            searched.add(array)
+            combine += [line.format(array, operand.width) for line in _MOST]
+        combine += [line.format(number, array) for line in _COMBINE[op.kind]]
         after.append(f"const int{width}_t reduced_{number} = (int{width}_t){result};")
     input_width = width_of(code.input.lo, code.input.hi)
     return _REDUCE.format(

@@ -14,7 +14,7 @@ from .target import RuleOutputs
 
 _RULE = """\
 /* {name} */
-static void rule_{number}(context_t *context, const instruction_t *in)
+static NOT_INLINED void rule_{number}(context_t *context, const instruction_t *in)
 {{
     const int64_t *parameters = context->parameters + in->parameters;
     const int32_t one = (int32_t)context->one;

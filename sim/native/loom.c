@@ -127,7 +127,7 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
 
 /* Event sums in words of type sum_t, which the loader has proved wide enough. */
 #define DEFINE_EVT(name, sum_t)                                                                    \
-    static void name(const context_t *context, const instruction_t *in)                           \
+    static NOT_INLINED void name(const context_t *context, const instruction_t *in)               \
     {                                                                                              \
         const int64_t length = in->length;                                                         \
         const context_t *from = made_in(context, in, FRONT_SOURCE);                                \
@@ -174,6 +174,24 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
 DEFINE_EVT(evt_wide, int64_t)
 DEFINE_EVT(evt_narrow, int32_t)
 
+/* Four sums next to each other, which begin anywhere. */
+typedef accumulator_t four_sums_t __attribute__((vector_size(32), aligned(8), may_alias));
+
+/* acc = or += x times a column of weights that lie `rows` apart; `set` is a constant at every call.
+ * What reads the sums next reads vectors of them: it would wait long if they were stored singly. */
+static inline void add_column(accumulator_t *acc, const weight_t *w, int64_t rows, int64_t length,
+                              int64_t x, const int set)
+{
+    int64_t i = 0;
+    for (; i + 4 <= length; i += 4, w += 4 * rows) {
+        const four_sums_t column = {w[0], w[rows], w[2 * rows], w[3 * rows]};
+        four_sums_t *to = (four_sums_t *)(acc + i);
+        *to = set ? column * x : *to + column * x;
+    }
+    for (; i < length; i++, w += rows)
+        acc[i] = (set ? 0 : acc[i]) + x * *w;
+}
+
 /* Event sums of weights that lie transposed: `rows` elements from one target's to the next. Targets
  * are few, and so are the events of most steps: that is why these are the outer loop. */
 static void evt_columns(const context_t *context, const instruction_t *in)
@@ -182,31 +200,15 @@ static void evt_columns(const context_t *context, const instruction_t *in)
     const int32_t *index = from->event_index + in->source;
     const value_t *payload = from->event_payload + in->source;
     const int64_t events = from->count[in->list], unit = (int64_t)1 << in->payload_shift;
-    const int64_t length = in->length, rows = in->rows;
-    accumulator_t *restrict acc = context->accumulator + in->target;
-    const weight_t *restrict weight = weights_of(context, in);
+    accumulator_t *acc = context->accumulator + in->target;
+    const weight_t *weight = weights_of(context, in);
     int64_t e = 0;
-    if (in->clear && events) {
-        const weight_t *restrict w = weight + index[0];
-        const int64_t x = payload[0] * unit;
-        for (int64_t i = 0; i < length; i++)
-            acc[i] = x * w[i * rows];
-        e = 1;
-    } else if (in->clear) {
-        memset(acc, 0, (size_t)length * sizeof(accumulator_t));
-    }
-    for (; e + 2 <= events; e += 2) {
-        const weight_t *restrict w0 = weight + index[e], *restrict w1 = weight + index[e + 1];
-        const int64_t x0 = payload[e] * unit, x1 = payload[e + 1] * unit;
-        for (int64_t i = 0; i < length; i++)
-            acc[i] += x0 * w0[i * rows] + x1 * w1[i * rows];
-    }
-    if (e < events) {
-        const weight_t *restrict w = weight + index[e];
-        const int64_t x = payload[e] * unit;
-        for (int64_t i = 0; i < length; i++)
-            acc[i] += x * w[i * rows];
-    }
+    if (in->clear && events)
+        add_column(acc, weight + index[e++], in->rows, in->length, payload[0] * unit, 1);
+    else if (in->clear)
+        memset(acc, 0, (size_t)in->length * sizeof(accumulator_t));
+    for (; e < events; e++)
+        add_column(acc, weight + index[e], in->rows, in->length, payload[e] * unit, 0);
 }
 
 static void evt(const context_t *context, const instruction_t *in)

@@ -27,6 +27,9 @@ typedef int32_t value_t;
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
+/* A function that seldom runs, or for long: others that might contain it begin faster without. */
+#define NOT_INLINED __attribute__((noinline))
+
 /* Elements that are worked on at a time: small enough for the first-level cache. */
 enum { BLOCK = 512 };
 
