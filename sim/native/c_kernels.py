@@ -332,7 +332,9 @@ def _reduce(c: C, code: KernelCode, reduce: Reduce) -> str:
     """The first pass."""
     before: list[str] = []
     arrays: list[str] = []
-    body, combine, after = [*reduce.body], list[str](), list[str]()
+    body: list[str] = [*reduce.body]
+    combine: list[str] = []
+    after: list[str] = []
     arrays_of: dict[tuple[str, int], int] = {}
     searched = set()
     for number, operand in reduce.operands.items():
