@@ -226,7 +226,6 @@ class C:
                 *rules,
                 f"static rule_function *const rules[] = {{{updates}}};",
                 "",
-                (folder / "loom.c").read_text(),
-                (folder / "run.c").read_text(),
+                *((folder / f"{name}.c").read_text() for name in ("rows", "loom", "sums", "run")),
             ]
         )

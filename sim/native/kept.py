@@ -42,48 +42,79 @@ def kept_inputs(program: Program, watched: Sequence[int]) -> dict[int, Kept]:
     -------
     dict of the ``MAP`` instruction's number -> Kept
     """
-    lanes = program.machine.lanes
-    seen = [p for p in program.outputs.values() if p.memory == "accumulator"]
-    open_words = {
-        word
-        for p in seen
-        for first in [p.first_element(lanes)]
-        for word in range(first // lanes, (first + max(p.size, 1) - 1) // lanes + 1)
-    }
     instructions = program.instructions
-    begins, begin = [], 0
-    for phase in program.phases:
-        begins += [begin] * len(phase)
-        begin += len(phase)
-    read_by_others = readings(instructions, lanes)
+    seen = open_words(program)
+    begins = phase_begins(program)
+    read = readings(instructions, program.machine.lanes)
     found = {}
     for number, i in enumerate(instructions):
         if not isinstance(i, Map):
             continue
         words = set(range(i.source, i.source + program.machine.words(i.length)))
         first = number
-        while first > begins[number] and _feeds(instructions[first - 1], words):
+        while first > begins[number] and feeds(instructions[first - 1], words):
             first -= 1
         group = range(first, number)
         if (
-            first == number
-            or any(watched[k] < 0 for k in group)
-            or words & open_words
-            or not _cleared_first(instructions[first:number], words)
-            or any(writer in group and reader != number for writer, reader in read_by_others)
+            any(watched[k] < 0 for k in group)
+            or words & seen
+            or not sees_only(program, group, words, number, read)
         ):
             continue
         found[number] = Kept(first, tuple(sorted({watched[k] for k in group})))
     return found
 
 
-def _span(i: Mac | Evt | Cnv) -> set[int]:
+def open_words(program: Program) -> set[int]:
+    """Words of the accumulator that an output port shows."""
+    lanes = program.machine.lanes
+    return {
+        word
+        for p in program.outputs.values()
+        if p.memory == "accumulator"
+        for first in [p.first_element(lanes)]
+        for word in range(first // lanes, (first + max(p.size, 1) - 1) // lanes + 1)
+    }
+
+
+def phase_begins(program: Program) -> list[int]:
+    """For each instruction, the number of the first one of its phase."""
+    begins: list[int] = []
+    for phase in program.phases:
+        begins += [len(begins)] * len(phase)
+    return begins
+
+
+def span(i: Instruction) -> set[int]:
     """Words of the accumulator that an instruction writes."""
-    return set(range(i.target, i.target + i.words))
+    return set(range(i.target, i.target + i.words)) if isinstance(i, Mac | Evt | Cnv) else set()
 
 
-def _feeds(i: Instruction, words: set[int]) -> bool:
-    return isinstance(i, Mac | Evt | Cnv) and _span(i) <= words
+def feeds(i: Instruction, words: set[int]) -> bool:
+    """Whether it sums up something in these words alone."""
+    return isinstance(i, Mac | Evt | Cnv) and span(i) <= words
+
+
+def sees_only(
+    program: Program, group: range, words: set[int], number: int, read: set[tuple[int, int]]
+) -> bool:
+    """Whether a ``MAP`` sees nothing but what a group of instructions makes, and nobody else does.
+
+    Parameters
+    ----------
+    program : Program
+    group : range
+        Numbers of instructions that feed the ``MAP``.
+    words : set of int
+        What the ``MAP`` reads.
+    number : int
+        Of the ``MAP``.
+    read : set of (int, int)
+        `readings` of the Program.
+    """
+    if not group or not _cleared_first(program.instructions[group.start : group.stop], words):
+        return False
+    return not any(writer in group and reader != number for writer, reader in read)
 
 
 def _cleared_first(group: Sequence[Instruction], words: set[int]) -> bool:
@@ -92,10 +123,10 @@ def _cleared_first(group: Sequence[Instruction], words: set[int]) -> bool:
     for i in group:
         assert isinstance(i, Mac | Evt | Cnv)
         if isinstance(i, Cnv) or not i.clear:
-            if missing & _span(i):
+            if missing & span(i):
                 return False
         else:
-            missing -= _span(i)
+            missing -= span(i)
     return not missing
 
 
@@ -106,7 +137,7 @@ def readings(instructions: Sequence[Instruction], lanes: int) -> set[tuple[int, 
     for _ in range(2):  # what is left at the end of a step may be read in the next
         for number, i in enumerate(instructions):
             if isinstance(i, Mac | Evt | Cnv):
-                for word in _span(i):
+                for word in span(i):
                     if not isinstance(i, Cnv) and i.clear:
                         writers[word] = set()
                     writers.setdefault(word, set()).add(number)

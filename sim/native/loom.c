@@ -1,32 +1,5 @@
 /* The interpreter of instructions: follows the generated kernels in one source file. */
 
-/* acc = or += up to four rows, each times its value; `rows` and `set` are constants at every call. */
-static inline void combine_rows(accumulator_t *restrict acc, const weight_t *restrict w,
-                                const value_t *x, int64_t length, int64_t n, const int rows,
-                                const int set)
-{
-    const int64_t x0 = x[0], x1 = rows > 1 ? x[1] : 0;
-    const int64_t x2 = rows > 2 ? x[2] : 0, x3 = rows > 3 ? x[3] : 0;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t sum = x0 * w[i];
-        if (rows > 1)
-            sum += x1 * w[i + length];
-        if (rows > 2)
-            sum += x2 * w[i + 2 * length];
-        if (rows > 3)
-            sum += x3 * w[i + 3 * length];
-        acc[i] = set ? sum : acc[i] + sum;
-    }
-}
-
-#define COMBINE_ROWS(rows)                                                                         \
-    do {                                                                                           \
-        if (set)                                                                                   \
-            combine_rows(acc, w, x + k, length, n, rows, 1);                                       \
-        else                                                                                       \
-            combine_rows(acc, w, x + k, length, n, rows, 0);                                       \
-    } while (0)
-
 /* to = or += W x with the row index in the outer loop, four rows at a time; rows are long. */
 static void mac_rows(const context_t *context, const instruction_t *in, accumulator_t *to, int clear)
 {
@@ -36,16 +9,10 @@ static void mac_rows(const context_t *context, const instruction_t *in, accumula
     for (int64_t base = 0; base < length; base += BLOCK) {
         const int64_t n = least(BLOCK, length - base);
         accumulator_t *acc = to + base;
-        for (int64_t k = 0; k < rows; k += 4) {
-            const weight_t *w = weight + base + k * length;
-            const int set = clear && k == 0;
-            switch (rows - k) {
-            case 1: COMBINE_ROWS(1); break;
-            case 2: COMBINE_ROWS(2); break;
-            case 3: COMBINE_ROWS(3); break;
-            default: COMBINE_ROWS(4);
-            }
-        }
+        if (clear)
+            memset(acc, 0, (size_t)n * sizeof(accumulator_t));
+        for (int64_t k = 0; k < rows; k += 4)
+            add_rows(acc, acc, weight + base + k * length, length, x + k, n, rows - k);
     }
 }
 
@@ -331,7 +298,8 @@ static void execute(context_t *context, const instruction_t *in)
         else
             cnv(context, in, context->accumulator + in->target);
         return;
-    case KEEP: return;
+    case KEEP:
+    case SUM: return; /* see `execute_all` */
     }
     if (in->clear && in->padding)
         memset(context->accumulator + in->target + in->length, 0,

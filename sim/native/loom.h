@@ -73,7 +73,8 @@ typedef enum {
     CNV,
     MAC_DIAGONAL,
     KEEP,
-    EVT_COLUMNS
+    EVT_COLUMNS,
+    SUM
 } opcode_t;
 
 typedef enum { GATE_ALWAYS, GATE_PRE, GATE_POST } gate_t;
@@ -108,12 +109,18 @@ typedef struct {
     int64_t watched; /* MAC, CNV: number of the port that is all it reads, or -1 */
     int64_t held;    /* MAC, CNV of such a port: place of its sums in `held` */
     int64_t held_number; /* and which one it is */
-    int64_t kept;        /* MAP: place of its kept input in `held`, or -1 */
+    int64_t kept;        /* MAP, SUM: place of its kept input in `held`, or -1 */
     int64_t kept_number; /* MAP, KEEP: which one it is; numbered together with the sums */
-    int64_t ports;       /* MAP, KEEP: place in `parameters` of the ports behind it, and how many */
+    int64_t ports;       /* MAP, KEEP, SUM: place in `parameters` of the ports behind it, and how many */
     int64_t port_count;
     int64_t front; /* which operands lie in `front`, see `front_t` */
     int64_t transposed; /* UPD: 1 if the synapses of a post neuron lie together */
+    int64_t segments;   /* SUM: place in `parameters` of its segments, see `sums.c`, and how many */
+    int64_t segment_count;
+    int64_t offset; /* SUM that makes an input: what is added before the shift */
+    int64_t bits;   /* and the bits of sums, with that, of which nothing is limited */
+    int64_t lo;     /* and the range of the input */
+    int64_t hi;
 } instruction_t;
 
 /* Operands of an instruction that are the same in all copies: values or events; of UPD these two. */

@@ -55,7 +55,7 @@ int loom_write(const context_t *context, int64_t port, int64_t base, int64_t siz
 }
 
 /* Execute instructions begin..end-1 once; if `skip`, leave out the products that are followed by a
- * MAP whose input is kept: then the accumulators are not what they would be, but nothing else. */
+ * MAP whose input is kept or made at once: then the accumulators are not what they would be, but nothing else. */
 static inline void execute_all(context_t *context, const instruction_t *instructions,
                                int64_t begin, int64_t end, int skip)
 {
@@ -63,7 +63,10 @@ static inline void execute_all(context_t *context, const instruction_t *instruct
         const instruction_t *in = instructions + i;
         if (in->opcode == KEEP && skip && is_kept(context, in))
             i += in->length;
-        else
+        else if (in->opcode == SUM) {
+            sum_up(context, in, skip);
+            i += in->length;
+        } else
             execute(context, in);
     }
 }

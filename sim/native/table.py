@@ -6,6 +6,7 @@ parameters of each ``MAP`` are laid out as its kernel's source expects.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,20 +19,23 @@ from ...compiler.kernels.rule_code import RuleCode
 from ...compiler.program import Program, ProjectionInfo
 from .bounds import largest_payload, largest_sums, largest_weights
 from .generate import payload_source
+from .joined import Joined, joined_products
 from .kept import Kept, kept_inputs
 from .learned_place import LearnedPlace
 from .walk import parameter_slots
 
 (
     MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL, KEEP, EVT_COLUMNS,
-) = range(10)  # fmt: skip
+    SUM,
+) = range(11)  # fmt: skip
 """`opcode_t` of loom.h."""
 
 FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift "
     "input_fits output_shift state parameters population payload_shift "
     "captures capture_count gate skip shift stencil reach learned watched held held_number "
-    "kept kept_number ports port_count front transposed"
+    "kept kept_number ports port_count front transposed "
+    "segments segment_count offset bits lo hi"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -202,7 +206,7 @@ class Builder:
                 self._convolution(record, instruction)
             else:
                 raise ProgramError(f"the native engine has no instruction {instruction.opcode!r}")
-        records, begins = self._keep(records)
+        records, begins = self._together(records)
         ends = np.cumsum([0, *(len(p) for p in self.program.phases)])[1:]
         return Table(
             records=records,
@@ -219,34 +223,99 @@ class Builder:
             held_sums=self.held_sums,
         )
 
-    def _keep(self, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Keep inputs that seldom change, see `kept_inputs`; with `Table.begins`."""
+    def _together(self, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Put in front of products what is done with all of them; with `Table.begins`.
+
+        Inputs that seldom change are kept (`kept_inputs`), and others are summed up in one pass
+        (`joined_products`).
+        """
         records["kept"] = -1
-        kept = kept_inputs(self.program, [self._watched(i) for i in self.program.instructions])
-        fed = {k.first: number for number, k in kept.items()}
+        instructions = self.program.instructions
+        watched = [self._watched(i) for i in instructions]
+        kept = kept_inputs(self.program, watched)
+        headed = {k.first: self._keep(records, last, k) for last, k in kept.items()}
+        held = {n: port for n, port in enumerate(watched) if self._holds(instructions[n], port)}
+        live = {
+            n: i.rows
+            for n, i in enumerate(instructions)
+            if records["opcode"][n] == MAC_ROWS and not records["learned"][n] and n not in held
+        }
+        groups = [range(k.first, last) for last, k in kept.items()]
+        joined = joined_products(self.program, held, live, groups)
+        inputs = self._made_inputs(j.last for j in joined if j.makes)
+        for j in joined:
+            headed[j.first] = self._join(records, j, inputs)
+        inside = {n for j in joined for n in range(j.first, j.last)}
+        for number, port in held.items():
+            records["watched"][number] = port
+            if number not in inside:
+                self._hold(records[number : number + 1])
         found, begins = [np.zeros(0, RECORD)], []
         for number in range(len(records)):
             begins.append(len(found) - 1)
-            if number in fed:
-                last = fed[number]
-                self._kept(records[last : last + 1], self.program.instructions[last], kept[last])
-                keep = np.zeros(1, RECORD)
-                keep["opcode"], keep["length"], keep["kept"] = KEEP, last - number, -1
-                for name in ("kept_number", "ports", "port_count"):
-                    keep[name] = records[name][last]
-                found.append(keep)
+            if number in headed:
+                found.append(headed[number])
             found.append(records[number : number + 1])
         begins.append(len(found) - 1)
         return np.concatenate(found), np.array(begins, np.int64)
 
-    def _kept(self, record: np.ndarray, i: Instruction, kept: Kept) -> None:
+    def _keep(self, records: np.ndarray, last: int, kept: Kept) -> np.ndarray:
+        """Let a ``MAP`` keep its input; returns what is to stand before the products."""
+        i = self.program.instructions[last]
         assert isinstance(i, Map)
-        record["kept"] = self.held_size
-        record["kept_number"] = self.held_sums
-        record["ports"] = self.parameters.add(("ports", *kept.ports), np.array(kept.ports))
-        record["port_count"] = len(kept.ports)
+        records["kept"][last] = self.held_size
+        records["kept_number"][last] = self.held_sums
+        records["ports"][last] = self._ports(kept.ports)
+        records["port_count"][last] = len(kept.ports)
         self.held_size += KEPT_HEAD + -(-i.length // VECTOR) * VECTOR
         self.held_sums += 1
+        record = np.zeros(1, RECORD)
+        record["opcode"], record["length"], record["kept"] = KEEP, last - kept.first, -1
+        for name in ("kept_number", "ports", "port_count"):
+            record[name] = records[name][last]
+        return record
+
+    def _ports(self, ports: tuple[int, ...]) -> int:
+        return self.parameters.add(("ports", *ports), np.array(ports, np.int64))
+
+    def _made_inputs(self, maps: Iterable[int]) -> tuple[int, int]:
+        """A place for inputs that are used at once, and a number whose version is always right."""
+        lengths = [records.length for records in map(self.program.instructions.__getitem__, maps)]
+        place = self.held_size, self.held_sums
+        if lengths:
+            self.held_size += KEPT_HEAD + -(-max(lengths) // VECTOR) * VECTOR + VECTOR
+            self.held_sums += 1
+        return place
+
+    def _join(self, records: np.ndarray, joined: Joined, inputs: tuple[int, int]) -> np.ndarray:
+        """What is to stand before products that are summed in one pass."""
+        record = np.zeros(1, RECORD)
+        record["opcode"] = SUM
+        record["length"] = joined.last - joined.first
+        record["target"] = joined.target * self.lanes
+        record["reach"] = joined.words * self.lanes
+        places = joined.places()
+        record["segments"] = self.parameters.add(("segments", *places), np.array(places, np.int64))
+        record["segment_count"] = len(joined.segments)
+        record["weights"] = self.weight.add(("joined", joined.first), joined.weights())
+        record["kept"] = -1
+        record["ports"] = self._ports(joined.ports)
+        record["port_count"] = len(joined.ports)
+        record["held"], record["held_number"] = self.held_size, self.held_sums
+        if joined.ports:
+            self.held_size += -(-int(record["reach"][0]) // VECTOR) * VECTOR + VECTOR
+            self.held_sums += 1
+        if joined.makes:
+            i = self.program.instructions[joined.last]
+            assert isinstance(i, Map)
+            port = self.program.kernels[i.kernel].input
+            middle = 1 << (min(-port.lo, port.hi + 1).bit_length() - 1)
+            record["bits"] = middle.bit_length() + i.input_shift
+            record["offset"] = (middle << i.input_shift) + (1 << i.input_shift >> 1)
+            record["lo"], record["hi"] = port.lo, port.hi
+            record["kept"], records["kept"][joined.last] = inputs[0], inputs[0]
+            records["kept_number"][joined.last] = inputs[1]
+        return record
 
     def _product(self, record: np.ndarray, i: Mac | Evt) -> None:
         padded = self.program.weight[i.weights : i.weights + i.rows * i.words]
@@ -280,8 +349,6 @@ class Builder:
         else:
             transposed = columns and not diagonal
             record["weights"] = self.weight.add(key, rows.T if transposed else rows)
-            if isinstance(i, Mac):
-                self._hold(record, i, length)
         record["source"] = i.source
         record["rows"] = learned.stride if learned and learned.transposed else i.rows
         record["target"] = i.target * self.lanes
@@ -302,14 +369,17 @@ class Builder:
         read = [k for k, p in enumerate(ports) if p.base < end and i.source < p.base + p.size]
         return -1 if len(read) > 1 else read[0] if read else len(ports)
 
-    def _hold(self, record: np.ndarray, i: Mac | Cnv, length: int) -> None:
-        """Keep the sums of a product that reads one input port, or constants, and nothing else."""
-        watched = self._watched(i)
-        if watched < 0 or (watched < len(self.program.inputs) and i.rows < HELD_ROWS):
-            return
-        record["watched"] = watched
+    def _holds(self, i: Instruction, watched: int) -> bool:
+        """Whether to hold the sums of a product that reads one input port, or constants."""
+        return watched == len(self.program.inputs) or (
+            watched >= 0 and isinstance(i, Mac | Cnv) and i.rows >= HELD_ROWS
+        )
+
+    def _hold(self, record: np.ndarray) -> None:
+        """Keep the sums of a product until what it reads changes."""
         record["held"] = self.held_size
         record["held_number"] = self.held_sums
+        length = int(record["reach" if record["opcode"][0] == CNV else "length"][0])
         self.held_size += -(-length // VECTOR) * VECTOR
         self.held_sums += 1
 
@@ -332,8 +402,6 @@ class Builder:
         record["reach"] = i.words * self.lanes
         record["shift"] = i.shift
         record["watched"] = -1
-        if i.list < 0:
-            self._hold(record, i, i.words * self.lanes)
         record["payload_shift"] = self.payload_shift(i.list) if i.list >= 0 else 0
         record["stencil"] = self.parameters.add((i.stencil, i.positions, i.slots), packed)
 
