@@ -19,7 +19,7 @@ from ...compiler.program import Program
 from .kept import feeds, open_words, phase_begins, readings, sees_only, span
 
 MOST_VALUES = 64
-"""`SUM_VALUES` of sums.c."""
+"""Values that one pass reads, as in sums.c."""
 
 LONGEST = 512
 """Elements of a segment: as many as `BLOCK` of loom.h, which stay in the first-level cache."""
@@ -227,6 +227,7 @@ def _join(
     words = max(written) + 1 - target
     begins = np.full(words * lanes, -1, np.int64)
     rows: list[Row] = []
+    numbers: dict[int, int] = {}
     count = dense = 0
     for number in group:
         i = program.instructions[number]
@@ -241,7 +242,10 @@ def _join(
             continue
         assert isinstance(i, Mac)
         weights = program.weight[i.weights : i.weights + i.rows * i.words].reshape(i.rows, -1)
-        rows += [Row(count + k, place.start, w) for k, w in enumerate(weights)]
+        for k, w in enumerate(weights):
+            # A value that several products read is taken where the first one does.
+            value = numbers.setdefault(i.source + k, count + k)
+            rows.append(Row(value, place.start, w.astype(np.int64)))
         count += i.rows
         dense += SEGMENT_COST + max(i.rows, 1) * -(-i.length // LANES) * LANES
     if not count and len(group) == 1:
@@ -262,20 +266,34 @@ def _join(
 def _cuts(rows: list[Row], begins: np.ndarray) -> list[list[Segment]]:
     """Several ways of cutting elements into segments."""
     short = [t for row in rows if (t := row.trimmed()) is not None]
+    short = _merged(short)
     return [_cut(short, begins, 1), _cut(short, begins, 2 * LANES), _cut(rows, begins, 1)]
+
+
+def _merged(rows: list[Row]) -> list[Row]:
+    """Rows of the same value as one where they touch."""
+    found: list[Row] = []
+    for row in sorted(rows, key=lambda r: (r.value, r.first)):
+        if found and found[-1].value == row.value and row.first <= found[-1].last + LANES:
+            before = found.pop()
+            weights = np.zeros(max(before.last, row.last) - before.first, np.int64)
+            weights[: len(before.weights)] = before.weights
+            weights[row.first - before.first : row.last - before.first] += row.weights
+            row = Row(row.value, before.first, weights)
+        found.append(row)
+    return found
 
 
 def _cut(rows: list[Row], begins: np.ndarray, grain: int) -> list[Segment]:
     """Cut where rows begin and end, or rather at the multiples of `grain` around."""
     size = len(begins)
     ends = [(r.first // grain * grain, min(-(-r.last // grain) * grain, size)) for r in rows]
-    cuts = {0, size, *range(0, size, LONGEST), *(np.flatnonzero(np.diff(begins)) + 1).tolist()}
+    cuts = {0, size, *(np.flatnonzero(np.diff(begins)) + 1).tolist()}
     cuts.update(end for pair in ends for end in pair)
     alike = len(np.unique(begins)) == 1 and begins[0] != BEGINS_KEPT | BEGINS_THERE
     found = []
-    for a, b in pairwise(sorted(cuts)):
-        if begins[a] < 0:
-            continue
+    pairs = [(a, b) for a, b in pairwise(sorted(cuts)) if begins[a] >= 0]
+    for a, b in [(k, min(k + LONGEST, b)) for a, b in pairs for k in range(a, b, LONGEST)]:
         reach = tuple(r for r, (f, e) in zip(rows, ends, strict=True) if f <= a and b <= e)
         length = -(-(b - a) // LANES) * LANES
         if not alike or a + length > size:
