@@ -42,10 +42,11 @@ def compiled_library(program: Program) -> Path:
     """Build or find the library for the kernels of `program`; raises `ToolError`."""
 
     def accept(library: Path) -> bool:
-        # Both layouts of learned weights are tried.
+        # Both layouts of learned weights are tried, with inputs that are kept or made anew.
+        ways = ((0, False), (sys.maxsize if program.rules else 0, True))
         return all(
-            agrees(NativeEngine(rehearsal(program), library, few_posts=few))
-            for few in ((0, sys.maxsize) if program.rules else (0,))
+            agrees(NativeEngine(rehearsal(program, live), library, few_posts=few))
+            for few, live in ways
         )
 
     return build(generate(program.kernels, program.rules, program.machine, C()), accept)

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...compiler.instructions import Cnv, Evt, Mac, Map
+from ...compiler.instructions import Cnv, Mac, Map
 from ...compiler.program import Program
 from .kept import feeds, open_words, phase_begins, readings, sees_only, span
 
@@ -138,7 +138,9 @@ class Joined:
 
     def weights(self) -> np.ndarray:
         """Weights of all segments, int64 (n,)."""
-        return np.concatenate([np.zeros(0, np.int64), *(s.weights().ravel() for s in self.segments)])
+        return np.concatenate(
+            [np.zeros(0, np.int64), *(s.weights().ravel() for s in self.segments)]
+        )
 
 
 def makes_input(program: Program, i: Map) -> bool:
@@ -181,7 +183,10 @@ def joined_products(
             first -= 1
         if first in taken:
             continue
-        for group in _runs(program, range(first, number), held, live):
+        # What is cleared again before it is seen may be done elsewhere than the rest (`divide`).
+        able = {n for n in range(first, number) if (n, number) in read}
+        able = {n for n in able if n in held or live.get(n, MOST_VALUES + 1) <= MOST_VALUES}
+        for group in _runs(program, range(first, number), able, live):
             makes = (
                 group == range(first, number)
                 and not words & seen
@@ -194,24 +199,21 @@ def joined_products(
     return found
 
 
-def _runs(
-    program: Program, group: range, held: Mapping[int, int], live: Mapping[int, int]
-) -> list[range]:
+def _runs(program: Program, group: range, able: set[int], live: Mapping[int, int]) -> list[range]:
     """Stretches that can be summed in one pass: nothing is cleared again, and not too many rows."""
     found: list[range] = []
     begin, rows = group.start, 0
     written: set[int] = set()
     for number in group:
         i = program.instructions[number]
-        assert isinstance(i, Mac | Evt | Cnv)
-        able = number in held or live.get(number, MOST_VALUES + 1) <= MOST_VALUES
         again = isinstance(i, Mac) and i.clear and bool(written & span(i))
         rows += live.get(number, 0)
-        if not able or again or rows > MOST_VALUES:
+        if number not in able or again or rows > MOST_VALUES:
             found.append(range(begin, number))
-            begin, rows = number + (not able), live.get(number, 0) if able else 0
-            written = set()
-        if able:
+            begin, rows, written = number, live.get(number, 0), set()
+        if number not in able:
+            begin, rows = number + 1, 0
+        else:
             written |= span(i)
     found.append(range(begin, group.stop))
     return [run for run in found if run]
@@ -234,9 +236,7 @@ def _join(
         assert isinstance(i, Mac | Cnv)
         place = slice((i.target - target) * lanes, (i.target - target + i.words) * lanes)
         clears = isinstance(i, Mac) and i.clear
-        begins[place] = np.where(
-            begins[place] < 0, 0 if clears else BEGINS_THERE, begins[place]
-        )
+        begins[place] = np.where(begins[place] < 0, 0 if clears else BEGINS_THERE, begins[place])
         if number in held:
             begins[place] |= BEGINS_KEPT
             continue
@@ -292,8 +292,11 @@ def _cut(rows: list[Row], begins: np.ndarray, grain: int) -> list[Segment]:
     cuts.update(end for pair in ends for end in pair)
     alike = len(np.unique(begins)) == 1 and begins[0] != BEGINS_KEPT | BEGINS_THERE
     found = []
-    pairs = [(a, b) for a, b in pairwise(sorted(cuts)) if begins[a] >= 0]
-    for a, b in [(k, min(k + LONGEST, b)) for a, b in pairs for k in range(a, b, LONGEST)]:
+    for a, b in pairwise(sorted(cuts)):
+        cuts.update(range(a, b, LONGEST))
+    for a, b in pairwise(sorted(cuts)):
+        if begins[a] < 0:
+            continue
         reach = tuple(r for r, (f, e) in zip(rows, ends, strict=True) if f <= a and b <= e)
         length = -(-(b - a) // LANES) * LANES
         if not alike or a + length > size:

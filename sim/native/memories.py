@@ -13,7 +13,8 @@ import numpy as np
 from ...compiler.program import Program
 from ..check_learning import check_full_weights
 from .library import Context
-from .table import CACHE_LINE, Builder, Table, aligned_zeros
+from .packing import CACHE_LINE, aligned_zeros
+from .table import Builder, Table
 
 DENSE = 16
 """Where one in so many post neurons fired, updates go along whole rows: vectors are fast there."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...compiler.instructions import Instruction, Mac, Map, Upd
-from ...compiler.program import Program, ProjectionInfo
+from ...compiler.program import InputPort, Program, ProjectionInfo
 from ..check import MEMORIES, signed_range
 from ..golden import GoldenEngine
 
@@ -24,18 +24,32 @@ NEURONS = 203
 
 STEPS = 3
 
+PORTS = ("left", "right")
+"""Input ports of a rehearsal with live inputs."""
 
-def rehearsal(program: Program) -> Program:
+LIVE = 6
+"""Values that these have together: more than are multiplied in one pass."""
+
+
+def rehearsal(program: Program, live: bool = False) -> Program:
     """A Program that runs each kernel of `program` once a step, on random inputs and states.
 
     Kernels, parameters and tables are those of `program`.
+
+    Parameters
+    ----------
+    program : Program
+    live : bool
+        Inputs are not constant, but depend on the values of input ports, too; each of these reaches
+        some of the neurons.
     """
     rng = np.random.default_rng(0)
     machine = program.machine
     maps = {i.kernel: i for i in program.instructions if isinstance(i, Map)}
     n = min(NEURONS, 1 << machine.index_bits)
     words = machine.words(n)
-    weight = np.zeros((len(maps), words * machine.lanes), np.int32)
+    rows = 1 + LIVE * live  # of weights for each kernel, the first one for the constant
+    weight = np.zeros((len(maps) * rows, words * machine.lanes), np.int32)
     slots = max((len(program.kernels[name].states) for name in maps), default=0)
     state = np.zeros((slots, len(maps) * n), np.int64)
     least, most = signed_range(machine.state_bits)
@@ -43,19 +57,33 @@ def rehearsal(program: Program) -> Program:
     populations = {}
     for k, (name, actual) in enumerate(maps.items()):
         code = program.kernels[name]
-        weight[k, :n] = _numbers(rng, *signed_range(machine.weight_bits), n)
+        first = k * rows
+        weight[first, :n] = _numbers(rng, *signed_range(machine.weight_bits), n)
+        for row in range(1, rows):
+            reach = slice(n * row // 20, n * (row + 8) // 20)
+            weight[first + row, reach] = _numbers(
+                rng, *signed_range(machine.weight_bits), reach.stop - reach.start
+            )
         for slot, port in enumerate(code.states):
             lo, hi = max(port.lo, least), min(port.hi, most)
             state[slot, k * n : (k + 1) * n] = _numbers(rng, lo, hi, n)
-        phase.append(Mac(k * words, 0, 1, k * words, words, n, True, True, f"input of {name}"))
+        target = k * words
+        # twice the input's range, so that some are limited
+        input_shift = machine.weight_bits - 2 - max(code.input.hi, 1).bit_length()
+        phase.append(Mac(first * words, 0, 1, target, words, n, True, True, f"input of {name}"))
+        if live:
+            place = 1 + len(maps) * n
+            phase.append(
+                Mac((first + 1) * words, place, LIVE, target, words, n, False, False, "live")
+            )
+            input_shift += machine.value_bits
         phase.append(
             replace(
                 actual,
                 population=name,
                 length=n,
-                source=k * words,
-                # twice the input's range, so that some are limited
-                input_shift=machine.weight_bits - 2 - max(code.input.hi, 1).bit_length(),
+                source=target,
+                input_shift=input_shift,
                 state=k * n,
                 target=k * n if code.emits == "events" else 1 + k * n,
                 list=k if code.emits == "events" else -1,
@@ -78,13 +106,16 @@ def rehearsal(program: Program) -> Program:
         kernels=program.kernels,
         phases=[phase],
         weight=np.vstack([learned, weight.reshape(-1, machine.lanes)]),
-        value=np.concatenate([[1], np.zeros(len(maps) * n, np.int64)]),
+        value=np.concatenate([[1], np.zeros(len(maps) * n + LIVE * live, np.int64)]),
         state=state,
         tables=program.tables,
         accumulator_words=len(maps) * words,
         event_words=len(maps) * n,
         event_lists=len(maps),
-        inputs={},
+        inputs={
+            name: InputPort(name, 0, 1 + len(maps) * n + k * (LIVE // 2), LIVE // 2, 0)
+            for k, name in enumerate(PORTS if live else ())
+        },
         outputs={},
         populations=populations,
         rules=program.rules,
@@ -210,13 +241,23 @@ def agrees(native: NativeEngine) -> bool:
 
     If something learns, both ways of going through synapses of post neurons are tried.
     """
+    limit = signed_range(native.program.machine.value_bits)[1]
     for dense in (0, 1 << 32) if native.program.rules else (0,):
         golden = GoldenEngine(native.program)
         native.reset()
         native.rows_learn_densely(dense)
-        for _ in range(STEPS):
-            golden.step()
-            native.step()
+        # Live inputs first so small that nothing is limited.
+        for steps, scale in ((0, 64), (0, 1), (STEPS, 64), (STEPS, 1)):
+            for name, port in native.program.inputs.items():
+                values = np.linspace(-limit, limit // 2, port.size).astype(np.int64) // scale
+                for engine in (golden, native):
+                    engine.write(name, values)
+            for _ in range(max(steps, 1)):
+                golden.step()
+            if steps:
+                native.run(steps, {}, [])
+            else:
+                native.step()
             if golden.saturations() != native.saturations() or not all(
                 np.array_equal(golden.memory(name), native.memory(name)) for name in MEMORIES
             ):

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from ...compiler.errors import ProgramError
 from ...compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
@@ -22,6 +21,7 @@ from .generate import payload_source
 from .joined import Joined, joined_products
 from .kept import Kept, kept_inputs
 from .learned_place import LearnedPlace
+from .packing import Packer
 from .walk import parameter_slots
 
 (
@@ -64,17 +64,6 @@ KEPT_HEAD = 16
 VECTOR = 16
 """Elements of the widest vectors."""
 
-CACHE_LINE = 64
-"""Bytes; also the width of the widest vectors. What begins on a line is read twice as fast."""
-
-
-def aligned_zeros(size: int, dtype: DTypeLike) -> np.ndarray:
-    """Zeros, (size,), that begin on a cache line."""
-    item = np.dtype(dtype).itemsize
-    raw = np.zeros(size * item + CACHE_LINE, np.uint8)
-    begin = -raw.ctypes.data % CACHE_LINE
-    return raw[begin : begin + size * item].view(dtype)
-
 
 @dataclass
 class Table:
@@ -115,30 +104,6 @@ class Table:
     held_sums: int
 
 
-class _Packer:
-    """Puts arrays one behind the other, each different one once."""
-
-    def __init__(self, dtype: type) -> None:
-        self.dtype = dtype
-        self.parts: list[np.ndarray] = []
-        self.size = 0
-        self.places: dict[object, int] = {}
-
-    def add(self, key: object, content: np.ndarray) -> int:
-        """Where `content` begins; arrays with the same `key` share their place."""
-        if key not in self.places:
-            self.places[key] = self.size
-            self.parts.append(np.ascontiguousarray(content, self.dtype).reshape(-1))
-            self.size += content.size
-        return self.places[key]
-
-    def array(self) -> np.ndarray:
-        """All of it; never empty, so that it has an address."""
-        whole = aligned_zeros(self.size + 1, self.dtype)
-        np.concatenate([*self.parts, np.zeros(1, self.dtype)], out=whole)
-        return whole
-
-
 def _is_diagonal(padded: np.ndarray, i: Mac) -> bool:
     """Whether each value of a product goes to the accumulator element of its own number."""
     if i.rows != i.length:
@@ -163,9 +128,9 @@ class Builder:
         self.kernel_number = {name: k for k, name in enumerate(sorted(program.kernels))}
         self.rule_number = {name: k for k, name in enumerate(sorted(program.rules))}
         self.populations = [*program.populations, *program.projections]
-        self.weight = _Packer(np.int32)
-        self.parameters = _Packer(np.int64)
-        self.tables = {32: _Packer(np.int32), 64: _Packer(np.int64)}
+        self.weight = Packer(np.int32)
+        self.parameters = Packer(np.int64)
+        self.tables = {32: Packer(np.int32), 64: Packer(np.int64)}
         self.sums = largest_sums(program)
         self.learned: dict[str, LearnedPlace] = {}
         self.learned_at: dict[int, LearnedPlace] = {}
@@ -236,9 +201,9 @@ class Builder:
         headed = {k.first: self._keep(records, last, k) for last, k in kept.items()}
         held = {n: port for n, port in enumerate(watched) if self._holds(instructions[n], port)}
         live = {
-            n: i.rows
-            for n, i in enumerate(instructions)
-            if records["opcode"][n] == MAC_ROWS and not records["learned"][n] and n not in held
+            int(n): int(records["rows"][n])
+            for n in np.flatnonzero((records["opcode"] == MAC_ROWS) & (records["learned"] == 0))
+            if n not in held
         }
         groups = [range(k.first, last) for last, k in kept.items()]
         joined = joined_products(self.program, held, live, groups)
@@ -280,7 +245,8 @@ class Builder:
 
     def _made_inputs(self, maps: Iterable[int]) -> tuple[int, int]:
         """A place for inputs that are used at once, and a number whose version is always right."""
-        lengths = [records.length for records in map(self.program.instructions.__getitem__, maps)]
+        made = [self.program.instructions[number] for number in maps]
+        lengths = [i.length for i in made if isinstance(i, Map)]
         place = self.held_size, self.held_sums
         if lengths:
             self.held_size += KEPT_HEAD + -(-max(lengths) // VECTOR) * VECTOR + VECTOR
