@@ -126,23 +126,39 @@ class C:
         """A load; the compiler makes it a gather where the processor has one."""
         return f"t{slot.place}[{argument} - ({first})]"
 
+    def sign(self, condition: str) -> str:
+        """A -1 that the compiler does not know, for the reason above, or 0."""
+        return f"({condition} ? -one : 0)"
+
+    def split_product(self, a: str, b: str, low: int, n: int, half: int) -> str:
+        """Two products of 32-bit words."""
+        lower = f"({a} * ({b} & {(1 << low) - 1}) + {half}) >> {low}"
+        return f"(({a} * ({b} >> {low}) + ({lower})) >> {n - low})"
+
     def beyond(self, number: Number, bits: int) -> str:
-        """What lies above the bits that are allowed."""
+        """The signs of the distances to both ends; one that overflows is the other's."""
         if number.width == 64:
             above = f"((uint64_t){number.text} + (UINT64_C(1) << {bits})) >> {bits + 1}"
-            return f"({above} ? one : 0)"
-        return f"(int32_t)(((uint32_t){number.text} + (UINT32_C(1) << {bits})) >> {bits + 1})"
+            return self.sign(f"({above} != 0)")
+        end = 1 << bits
+        return f"(({number.text} + {end}) | ({end - 1} - {number.text}))"
 
     def between(self, number: Number, lo: int, hi: int) -> str:
-        """Two comparisons."""
+        """The signs of two differences."""
         ends = [self.constant(end, number.width).text for end in (lo, hi)]
-        return f"(({number.text} > {ends[0]}) & ({number.text} < {ends[1]}) ? one : 0)"
+        return f"(({ends[0]} - {number.text}) & ({number.text} - {ends[1]}))"
 
     def differ(self, a: Number, b: Number) -> str:
-        """The bits in which the two differ, or just whether they do."""
-        if a.width == 64:
-            return f"({a.text} != {b.text} ? one : 0)"
-        return f"({a.text} ^ {b.text})"
+        """A comparison."""
+        return self.sign(f"({a.text} != {b.text})")
+
+    def parameter_fits(self, slot: Slot, bits: int) -> str:
+        """A comparison of the parameter's words."""
+        if slot.kind == "table":
+            return f"(parameters[{slot.place + 1}] <= {bits})"
+        end = 1 << bits
+        k = slot.place
+        return f"(parameters[{k}] >= -INT64_C({end}) && parameters[{k}] < INT64_C({end}))"
 
     def divide(self, a: str, b: str, bits: int, double: bool) -> Number:
         """A call of one of the two divisions of loom.h."""
@@ -198,7 +214,7 @@ class C:
             number,
             code,
             [line for slot in outputs.slots for line in self._load(slot)],
-            sum(2 if slot.kind == "scaled" else 1 for slot in outputs.slots),
+            sum(slot.places for slot in outputs.slots),
             body,
             outputs,
             bits,

@@ -3,7 +3,10 @@
 It goes over the population in blocks. In each, the sums are fitted to the kernel's input, one loop
 does the arithmetic, what is rare follows for the few neurons that need it, and events are appended.
 Where a kernel has a usual part, the loop does that for all neurons of the block, and lists those
-that are unusual or for which something rare is to be done; these are then done anew.
+that are unusual or for which something rare is to be done; these keep their states and are then
+done in full, so many at a time that no loop's end is hard to predict. A condition that decides
+what is done is a number that is negative where it holds: signs are joined with less than
+comparisons are.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
-from .target import Outputs, Rare, Reduce
+from .target import Outputs, Rare, Reduce, Usual
 from .walk import width_of
 
 if TYPE_CHECKING:
@@ -73,27 +76,33 @@ _USUAL = """\
         INDEPENDENT
         for (int64_t i = 0; i < n; i++) {{
 {old}
-            int32_t unusual;
-            {{
-{test}
-                unusual = {unusual};
-            }}
 {body}
-            hit_listed[i] = {listed};
+            const int32_t listed = {listed};
+            hit_listed[i] = listed;
 {stores}
         }}
         const int64_t listed_hits = find_hits(hit_listed, n, at_listed);
-        const int64_t listed_filled = fill_vector(at_listed, listed_hits);
-        INDEPENDENT
-        for (int64_t e = 0; e < listed_filled; e++) {{
-            const int64_t i = at_listed[e];
-            const int32_t counted = e < listed_hits;
-            (void)counted;
+        fill_chunk(at_listed, listed_hits);
+        for (int64_t first = 0; first < listed_hits; first += CHUNK) {{
+            const int32_t *restrict at = at_listed + first;
+            const int64_t left = least(listed_hits - first, CHUNK);
+{whole_arrays}
+            INDEPENDENT
+            for (int32_t e = 0; e < CHUNK; e++) {{
+                const int32_t i = at[e], counted = 1;
+                int32_t within = 0; /* a sum over the lanes would keep GCC from vectorising */
+                (void)counted;
+                (void)within;
 {old_again}
 {whole}
+            }}
+            for (int e = 0; e < CHUNK; e++) {{
+                const int64_t i = at[e];
+{scatter}
+            }}
+{chunk_events}
         }}
-        anew += listed_hits;
-{middle}"""
+        anew += listed_hits;"""
 
 _EITHER = """\
         if (usual) {{
@@ -216,37 +225,38 @@ def kernel_source(
             found.append(f"output[i] = {c.cast(outputs.emit, emit_width).text};")
         if rare:
             found += [f"saved_{n}[{place}] = {s.text};" for n, s in rare.saved.items()]
-            found.append(f"hit_rare[{place}] = {c.truth(rare.condition).text};")
+            found.append(f"hit_rare[{place}] = {rare.condition};")
         if pick["event"]:
-            found.append(f"hit_event[{place}] = {c.truth(outputs.emitted).text};")
+            found.append(f"hit_event[{place}] = {outputs.emitted};")
         return found
 
-    def middle(length: str, neuron: str) -> list[str]:
-        """What follows a loop that left behind `length` conditions, for neurons {0}."""
-        found = []
-        for name in picked:
-            found.append(f"{name}_hits = find_hits(hit_{name}, {length}, at_{name});")
-        if rare:
-            found += _rare(rare, neuron.format("k"))
-        if neuron != "{0}":
-            for name in picked:
-                found.append(
-                    f"for (int64_t e = 0; e < {name}_hits; e++) "
-                    f"at_{name}[e] = {neuron.format(f'at_{name}[e]')};"
-                )
-        return found
-
+    if not events:
+        append = []
+    elif outputs.unit:
+        append = [_append(listed, "")]
+    elif direct:
+        append = [_append(listed, "output")]
+    else:
+        append = [
+            "value_t payload[BLOCK];",
+            f"inside += fit_{emit_width}_to_32(output, payload, n, 0, VALUE_LO, VALUE_HI);",
+            _append(listed, "payload"),
+        ]
     old = _old(code, "state_{0}[base + i]")
+    middle = [f"{name}_hits = find_hits(hit_{name}, n, at_{name});" for name in picked]
+    if rare:
+        middle += _rare(rare)
     loop = _LOOP.format(old=_indented(old, 12), body=_indented([*body, *stores("i")], 12))
-    loop += "\n" + _indented(middle("n", "{0}"), 8)
+    loop += "\n" + _indented([*middle, *append], 8)
     counters = ", count = 0" if events else ""
     finish = ["context->count[in->list] = count;"] if events else []
     if usual := outputs.usual:
         counters += ", anew = 0"
         arrays += _hits("listed")
+        few = "context->unusual[in->population] * UNUSUAL_FEW < in->length"
         prologue += [
             *usual.constants,
-            "const int usual = context->unusual[in->population] * UNUSUAL_FEW < in->length;",
+            f"const int usual = {' && '.join([few, *usual.holds])};",
         ]
         finish += [
             "if (usual)",
@@ -254,47 +264,13 @@ def kernel_source(
             "else /* tried again after a while */",
             "    context->unusual[in->population] -= in->length / UNUSUAL_STEPS + 1;",
         ]
-        parts = ["unusual", *usual.limited]
-        if rare:
-            parts.append(c.truth(usual.rare_condition).text)
-        if pick["event"]:
-            parts.append(c.truth(usual.emitted).text)
-        read = [k for k, name in enumerate(code.states) if name.name in usual.read]
-        arrays += [f"state_t before_{k}[BLOCK];" for k in read]
-        left = [f"before_{k}[i] = old_{k};" for k in read]
-        left += [f"state_{k}[base + i] = {text};" for k, text in enumerate(usual.states)]
-        if not (events and outputs.unit):
-            left.append(f"output[i] = {c.cast(usual.emit, emit_width).text};")
-        loop = _EITHER.format(
-            usual=_USUAL.format(
-                old=_indented(old, 12),
-                test=_indented(usual.test, 16),
-                unusual=" | ".join(usual.unusual) or "0",
-                body=_indented(usual.body, 12),
-                listed=" | ".join(parts),
-                stores=_indented(left, 12),
-                old_again=_indented(_old(code, "before_{0}[i]", read), 12),
-                whole=_indented([*body, *stores("e")], 12),
-                middle=_indented(middle("listed_hits", "at_listed[{0}]"), 8),
-            ),
-            loop=loop,
-        )
+        loop = _EITHER.format(usual=_usual(c, code, usual, outputs, emit_width), loop=loop)
     arrays += [f"int64_t {name}_hits;" for name in picked]
-    fit = f"inside += fit_{emit_width}_to_32(output, "
+    epilogue = []
     if not events:
         epilogue = [
-            fit + "context->value + in->target + base, n,",
+            f"inside += fit_{emit_width}_to_32(output, context->value + in->target + base, n,",
             "                          in->output_shift, VALUE_LO, VALUE_HI);",
-        ]
-    elif outputs.unit:
-        epilogue = [_append(listed, "")]
-    elif direct:
-        epilogue = [_append(listed, "output")]
-    else:
-        epilogue = [
-            "value_t payload[BLOCK];",
-            fit + "payload, n, 0, VALUE_LO, VALUE_HI);",
-            _append(listed, "payload"),
         ]
     input_width = width_of(code.input.lo, code.input.hi)
     return _KERNEL.format(
@@ -315,15 +291,65 @@ def kernel_source(
     )
 
 
+def _usual(c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_width: int) -> str:
+    """The loop for usual neurons, and what is done in full."""
+    events, whole = code.emits == "events", usual.whole
+    has_payload = events and not outputs.unit
+    slots = range(len(code.states))
+    stores = [
+        f"state_{k}[base + i] = listed < 0 ? old_{k} : {text};"
+        for k, text in enumerate(usual.states)
+    ]
+    if not events:
+        stores.append(f"output[i] = {c.cast(usual.emit, emit_width).text};")
+    arrays = [f"state_t next_{k}[CHUNK];" for k in slots]
+    leaves = [f"next_{k}[e] = {text};" for k, text in enumerate(whole.states)]
+    scatter = [f"state_{k}[base + i] = next_{k}[e];" for k in slots]
+    if whole.counts:
+        arrays.append("int32_t over[CHUNK];")
+        leaves.append("over[e] = within;")
+        scatter.append("within += e < left ? over[e] : 0;")
+    chunk_events = []
+    if has_payload or not events:
+        arrays.append(f"int{emit_width}_t emitted[CHUNK];")
+        leaves.append(f"emitted[e] = {c.cast(whole.emit, emit_width).text};")
+    if not events:
+        scatter.append("output[i] = emitted[e];")
+    else:
+        arrays.append("int32_t hit[CHUNK];")
+        leaves.append(f"hit[e] = {whole.emitted};")
+        payload = "emitted" if has_payload else "0"
+        if has_payload and not outputs.narrow:
+            payload = "payload"
+            chunk_events = [
+                "value_t payload[CHUNK];",
+                f"inside += fit_{emit_width}_to_32(emitted, payload, left, 0, VALUE_LO, VALUE_HI);",
+            ]
+        chunk_events.append(
+            f"count = append_chunk(context, in, {payload}, base, at, hit, left, count);"
+        )
+    return _USUAL.format(
+        old=_indented(_old(code, "state_{0}[base + i]"), 12),
+        body=_indented(usual.body, 12),
+        listed=" | ".join(usual.listed) or "0",
+        stores=_indented(stores, 12),
+        whole_arrays=_indented(arrays, 12),
+        old_again=_indented(_old(code, "(state_{0} + base)[i]"), 16),
+        whole=_indented([*whole.body, *leaves], 16),
+        scatter=_indented(scatter, 16),
+        chunk_events=_indented(chunk_events, 12),
+    )
+
+
 def _indented(lines: Sequence[str], columns: int) -> str:
     return "\n".join(" " * columns + line for line in lines)
 
 
-def _old(code: KernelCode, place: str, slots: Sequence[int] | None = None) -> list[str]:
+def _old(code: KernelCode, place: str) -> list[str]:
     """Definitions of the states' words as they are before the step."""
     return [
         line
-        for k in (range(len(code.states)) if slots is None else slots)
+        for k in range(len(code.states))
         for line in (f"const state_t old_{k} = {place.format(k)};", f"(void)old_{k};")
     ]
 
@@ -382,14 +408,14 @@ def _append(listed: str, payload: str) -> str:
     return f"count = append_events(context, in, {payload}, base, {found}, count);"
 
 
-def _rare(rare: Rare, neuron: str) -> list[str]:
+def _rare(rare: Rare) -> list[str]:
     """The loop over the neurons where the rare part's condition holds."""
     stores = [f"state_{slot}[base + i] = {text};" for slot, text in rare.states.items()]
     return [
-        "const int64_t rare_filled = fill_vector(at_rare, rare_hits);",
+        "const int64_t rare_filled = fill_chunk(at_rare, rare_hits);",
         "INDEPENDENT",
         "for (int64_t e = 0; e < rare_filled; e++) {",
-        f"    const int64_t k = at_rare[e], i = {neuron};",
+        "    const int64_t k = at_rare[e], i = k;",
         *(f"    {line}" for line in [*rare.body, *stores]),
         "}",
     ]

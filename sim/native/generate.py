@@ -9,7 +9,7 @@ from ...compiler.kernels.rule_code import RuleCode
 from ...compiler.machine import Machine
 from ..check import signed_range
 from .rare import RarePart, rare_part
-from .target import Number, Outputs, Rare, Reduce, RuleOutputs, Target, Usual
+from .target import Number, Outputs, Rare, Reduce, RuleOutputs, Target, Usual, Whole
 from .usual import usual_part
 from .walk import TRUTHS, Walk
 
@@ -40,7 +40,7 @@ def generate_kernel(code: KernelCode, number: int, machine: Machine, target: Tar
         slots=tuple(walk.slots.values()),
         states=tuple(walk.state(result, machine) for result in code.next_state),
         emit=walk.results[emit],
-        emitted=walk.condition(emit),
+        emitted=walk.sign(emit),
         narrow=lo <= emitted.lo and emitted.hi <= hi,
         unit=emitted.kind in TRUTHS,
         rare=None if rare is None else _rare(code, machine, target, walk, rare),
@@ -62,7 +62,7 @@ def _rare(code: KernelCode, machine: Machine, target: Target, walk: Walk, part: 
     late.run_rare(part)
     choice = {slot: int(code.ops[code.next_state[slot]].args[1]) for slot in part.states}
     return Rare(
-        condition=walk.condition(part.condition),
+        condition=walk.sign(part.condition),
         saved={f"r{number}": walk.results[number] for number in part.needs},
         body=tuple(late.body),
         states={slot: late.state(result, machine) for slot, result in choice.items()},
@@ -75,32 +75,44 @@ def _usual(
     part = usual_part(code, rare)
     if part is None:
         return None
-    test = Walk(code, machine, target, counts=False)
-    test.run_some(part.tested)
-    unusual = [target.beyond(test.results[n], bits) for n, bits in part.bits.items()]
-    constants = []
-    for number, ends in part.common.items():
-        op = code.ops[number]
-        unusual.append(target.between(test.results[op.operands[0]], *ends))
-        slot = test.slots[str(op.args[-1])]
-        for k, argument in enumerate(ends):
-            entry = target.table(str(argument), test.first_of[slot.name], slot)
-            constants.append(target.assign(f"common_{number}_{k}", Number(entry, slot.width)))
-    walk = Walk(part.code, machine, target, counts=False, common=part.common)
+    never = () if rare is None else (rare.condition,)
+    walk = Walk(part.code, machine, target, counts=False, common=part.common, never=never)
     walk.run_all_but(rare)
     emit, _ = payload_source(code, machine)
+    holds, listed, constants = [], [], []
+    for number, bits in part.bits.items():
+        op = code.ops[number]
+        if op.kind == "param":
+            holds.append(target.parameter_fits(walk.slots[str(op.args[-1])], bits))
+        else:
+            listed.append(target.beyond(walk.results[number], bits))
+    for number, bits in part.entries.items():
+        holds.append(target.parameter_fits(walk.slots[str(code.ops[number].args[-1])], bits))
+    for number, common in part.common.items():
+        listed.append(target.between(walk.results[common.of], common.below, common.above))
+        slot = walk.slots[str(code.ops[number].args[-1])]
+        for k, argument in enumerate(common.arguments):
+            entry = target.table(str(argument), walk.first_of[slot.name], slot)
+            constants.append(target.assign(f"common_{number}_{k}", Number(entry, slot.width)))
+    listed += [target.differ(before, after) for before, after in walk.limited]
+    conditions = {*never, emit} if code.emits == "events" else set(never)
+    listed += [walk.sign(condition) for condition in sorted(conditions)]
+    whole = Walk(code, machine, target)
+    whole.run_all_but(None)
     return Usual(
-        test=tuple(test.body),
-        unusual=tuple(unusual),
-        read=frozenset(str(op.args[0]) for op in code.ops if op.kind == "state"),
+        holds=tuple(holds),
         constants=tuple(constants),
         body=tuple(walk.body),
-        limited=tuple(target.differ(before, after) for before, after in walk.limited),
+        listed=tuple(listed),
         states=tuple(walk.state(result, machine) for result in code.next_state),
         emit=walk.results[emit],
-        emitted=walk.condition(emit),
-        rare_condition="" if rare is None else walk.condition(rare.condition),
-        saved={} if rare is None else {f"r{n}": walk.results[n] for n in rare.needs},
+        whole=Whole(
+            body=tuple(whole.body),
+            counts=bool(whole.limited),
+            states=tuple(whole.state(result, machine) for result in code.next_state),
+            emit=whole.results[emit],
+            emitted=whole.sign(emit),
+        ),
     )
 
 

@@ -279,39 +279,45 @@ static inline int64_t divide_whole(int64_t a, int64_t b, int n)
     return (a * ((int64_t)2 << n) / b + 1) >> 1;
 }
 
-/* Bit k of the result says whether flag[k] is not 0, for 64 flags. */
-static inline uint64_t pack_flags(const int32_t *flag)
+/* Bit k of the result says whether sign[k] is negative, for 64 of them. */
+static inline uint64_t pack_signs(const int32_t *sign)
 {
     uint64_t mask = 0;
-#if defined(__AVX512F__)
-    for (int k = 0; k < 64; k += 16) {
-        const __m512i flags = _mm512_loadu_si512(flag + k);
-        mask |= (uint64_t)_mm512_test_epi32_mask(flags, flags) << k;
-    }
-#elif defined(__SSE2__)
+#if defined(__SSE2__)
     for (int k = 0; k < 64; k += 4) {
-        const __m128i flags = _mm_loadu_si128((const __m128i *)(flag + k));
-        const __m128i zero = _mm_cmpeq_epi32(flags, _mm_setzero_si128());
-        mask |= (uint64_t)(uint32_t)(_mm_movemask_ps(_mm_castsi128_ps(zero)) ^ 15) << k;
+        const __m128i signs = _mm_loadu_si128((const __m128i *)(sign + k));
+        mask |= (uint64_t)(uint32_t)_mm_movemask_ps(_mm_castsi128_ps(signs)) << k;
     }
 #else
     for (int k = 0; k < 64; k++)
-        mask |= (uint64_t)(flag[k] != 0) << k;
+        mask |= (uint64_t)(sign[k] < 0) << k;
 #endif
     return mask;
 }
 
-/* Numbers of the elements whose flag is not 0; returns how many. Where they are cannot be predicted,
- * so the first few of each 64 are written without asking whether there are so many: both arrays
- * have room for HIT_SPARE more elements. */
+/* Neurons that are done in full at a time. */
+enum { CHUNK = 16 };
+
+/* Numbers of the elements that are negative; returns how many. Where they are cannot be predicted,
+ * so no branch asks for it, or few: both arrays have room for HIT_SPARE more elements. */
 enum { HIT_SPARE = 64, HIT_FEW = 4 };
-static inline int64_t find_hits(int32_t *restrict flag, int64_t n, int32_t *restrict at)
+static inline int64_t find_hits(int32_t *restrict sign, int64_t n, int32_t *restrict at)
 {
-    const uint64_t top = (uint64_t)1 << 63; /* the place in an empty word is not defined */
     int64_t hits = 0;
-    memset(flag + n, 0, HIT_SPARE * sizeof(int32_t));
+    memset(sign + n, 0, HIT_SPARE * sizeof(int32_t));
+#if defined(__AVX512F__)
+    const __m512i zero = _mm512_setzero_si512(), step = _mm512_set1_epi32(16);
+    __m512i number = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for (int64_t i = 0; i < n; i += 16) {
+        const __mmask16 mask = _mm512_cmplt_epi32_mask(_mm512_loadu_si512(sign + i), zero);
+        _mm512_storeu_si512(at + hits, _mm512_maskz_compress_epi32(mask, number));
+        hits += __builtin_popcount(mask);
+        number = _mm512_add_epi32(number, step);
+    }
+#else
+    const uint64_t top = (uint64_t)1 << 63; /* the place in an empty word is not defined */
     for (int64_t i = 0; i < n; i += 64) {
-        uint64_t mask = pack_flags(flag + i);
+        uint64_t mask = pack_signs(sign + i);
         const int count = __builtin_popcountll(mask);
         for (int k = 0; k < HIT_FEW; k++, mask &= mask - 1)
             at[hits + k] = (int32_t)i + __builtin_ctzll(mask | top);
@@ -319,17 +325,50 @@ static inline int64_t find_hits(int32_t *restrict flag, int64_t n, int32_t *rest
             at[hits + k] = (int32_t)i + __builtin_ctzll(mask | top);
         hits += count;
     }
+#endif
     return hits;
 }
 
-/* Repeat the last of the numbers, so that whole vectors can work on them; returns how many now. */
-static inline int64_t fill_vector(int32_t *at, int64_t hits)
+/* Repeat the last of the numbers up to the end of its chunk, so that whole vectors can work on them;
+ * returns how many there are now. */
+static inline int64_t fill_chunk(int32_t *at, int64_t hits)
 {
-    enum { VECTOR = 16 };
     if (hits)
-        for (int k = 0; k < VECTOR; k++)
+        for (int k = 0; k < CHUNK; k++)
             at[hits + k] = at[hits - 1];
-    return (hits + VECTOR - 1) / VECTOR * VECTOR;
+    return (hits + CHUNK - 1) / CHUNK * CHUNK;
+}
+
+/* Append those of the first `left` neurons of a chunk whose sign is set, with their payloads or 1,
+ * to the event list; returns its new length. */
+static inline int64_t append_chunk(const context_t *context, const instruction_t *in,
+                                   const value_t *payload, int64_t base, const int32_t *at,
+                                   const int32_t *sign, int64_t left, int64_t count)
+{
+    int32_t *index_to = context->event_index + in->target + count;
+    value_t *payload_to = context->event_payload + in->target + count;
+#if defined(__AVX512F__)
+    const uint32_t there = (1u << left) - 1;
+    const __mmask16 mask =
+        _mm512_mask_cmplt_epi32_mask((__mmask16)there, _mm512_loadu_si512(sign), _mm512_setzero_si512());
+    const int hits = __builtin_popcount(mask);
+    const __mmask16 first = (__mmask16)((1u << hits) - 1);
+    const __m512i index = _mm512_add_epi32(_mm512_loadu_si512(at), _mm512_set1_epi32((int32_t)base));
+    const __m512i one = _mm512_set1_epi32(1);
+    const __m512i all = payload ? _mm512_loadu_si512(payload) : one;
+    _mm512_mask_storeu_epi32(index_to, first, _mm512_maskz_compress_epi32(mask, index));
+    _mm512_mask_storeu_epi32(payload_to, first, _mm512_maskz_compress_epi32(mask, all));
+    return count + hits;
+#else
+    int64_t hits = 0;
+    for (int64_t e = 0; e < left; e++)
+        if (sign[e] < 0) {
+            index_to[hits] = (int32_t)(base + at[e]);
+            payload_to[hits] = payload ? payload[e] : 1;
+            hits++;
+        }
+    return count + hits;
+#endif
 }
 
 /* Append the payload 1 for each of the neurons `at` to the event list; returns its new length. */

@@ -433,6 +433,7 @@ class Builder:
                 key = (code.name, slot.name, i.table_set)
                 entries = self.program.tables[f"{code.name}.{slot.name}"][i.table_set]
                 block.append(self.tables[slot.width].add(key, entries))
+                block.append(int(np.abs(entries.astype(np.int64)).max()).bit_length())
             elif slot.kind == "scaled":
                 block.extend(int(number) for number in i.parameters[slot.name])
             else:

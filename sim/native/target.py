@@ -23,14 +23,19 @@ class Number:
 class Slot:
     """Where a parameter or table stands in the parameter block of a ``MAP``'s instruction.
 
-    A scaled parameter takes two entries, mantissa and shift; a table takes one, the place of its
-    first entry in the memory of tables of its width.
+    A scaled parameter takes two entries, mantissa and shift, and a table too: the place of its
+    first entry in the memory of tables of its width, and the bits of its largest.
     """
 
     name: str
     kind: str
     place: int
     width: int
+
+    @property
+    def places(self) -> int:
+        """How many entries it takes."""
+        return 1 if self.kind == "plain" else 2
 
 
 class Target(Protocol):
@@ -62,6 +67,12 @@ class Target(Protocol):
     def truth(self, condition: str) -> Number:
         """A condition as a 0/1 number."""
 
+    def sign(self, condition: str) -> str:
+        """A 32-bit number that is negative where a condition holds, and else not."""
+
+    def split_product(self, a: str, b: str, low: int, n: int, half: int) -> str:
+        """(a * b + half) >> n by way of the lower bits of b and of the others."""
+
     def read_input(self) -> str:
         """The kernel's input."""
 
@@ -87,13 +98,16 @@ class Target(Protocol):
         """An entry of a table."""
 
     def beyond(self, number: Number, bits: int) -> str:
-        """A 32-bit number that is 0 if another is within -2**bits..2**bits - 1."""
+        """A 32-bit number that is negative if another is not within -2**bits..2**bits - 1."""
 
     def between(self, number: Number, lo: int, hi: int) -> str:
-        """A 32-bit number that is 0 if another is not between two, or one of them."""
+        """A 32-bit number that is negative if another is between two, and is neither."""
 
     def differ(self, a: Number, b: Number) -> str:
-        """A 32-bit number that is 0 if two others, of equal width, are the same."""
+        """A 32-bit number that is negative if two others, of equal width, are not the same."""
+
+    def parameter_fits(self, slot: Slot, bits: int) -> str:
+        """The condition that a parameter, or all entries of a table, are so small."""
 
     def divide(self, a: str, b: str, bits: int, double: bool) -> Number:
         """A fraction; `double` says that double precision is exact."""
@@ -123,8 +137,8 @@ class Target(Protocol):
 class Outputs:
     """What a kernel's body leaves behind: the next states and the emitted number.
 
-    `states` are already within the machine's state words; `emitted` is the condition that the
-    output is not zero; `narrow` tells that every output is certain to fit a payload, `unit` that it
+    `states` are already within the machine's state words; `emitted` is negative where the output
+    is not zero; `narrow` tells that every output is certain to fit a payload, `unit` that it
     is 0 or 1. `reduce` is the first pass of a kernel with reductions, `usual` the body for most.
     """
 
@@ -152,7 +166,7 @@ class Reduce:
 
 @dataclass(frozen=True)
 class Rare:
-    """What follows the body for the neurons where a condition holds.
+    """What follows the body for the neurons where a condition holds, which then is negative.
 
     `saved` are the numbers of the body that it reads, by the name that it reads them with;
     `states` the slots that it stores.
@@ -166,24 +180,34 @@ class Rare:
 
 @dataclass(frozen=True)
 class Usual:
-    """The body for usual neurons, and how to find out which are not.
+    """The body for usual neurons, and how to find out which are to be done in full.
 
-    A neuron is usual if all the numbers `unusual`, known after the statements `test`, and all the
-    numbers `limited`, known after the body, are 0: then the body gives what the whole one gives.
-    `constants` are to be defined before. States not named in `read` have no part in it.
+    The conditions `holds` concern parameters: without them no neuron is usual. If none of the
+    numbers `listed`, known after the body, is negative, then the body gives what the whole one
+    gives, no event is emitted, and nothing is counted. `constants` are to be defined before.
     """
 
-    test: tuple[str, ...]
-    unusual: tuple[str, ...]
-    read: frozenset[str]
+    holds: tuple[str, ...]
     constants: tuple[str, ...]
     body: tuple[str, ...]
-    limited: tuple[str, ...]
+    listed: tuple[str, ...]
+    states: tuple[str, ...]
+    emit: Number
+    whole: Whole
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The body with everything, and what it leaves behind.
+
+    `counts` tells that it counts saturations; `emitted` is negative where the output is not zero.
+    """
+
+    body: tuple[str, ...]
+    counts: bool
     states: tuple[str, ...]
     emit: Number
     emitted: str
-    rare_condition: str
-    saved: dict[str, Number]
 
 
 @dataclass(frozen=True)

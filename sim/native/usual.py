@@ -4,7 +4,7 @@ A neuron's arithmetic has room for the largest numbers that it may meet, and loo
 place. Nearly always the numbers are far smaller, and some tables are read at one of two places: a
 LIF neuron integrates over one whole step, or not at all while it is refractory. So the native
 engine computes all neurons of a block as if they were like that, in narrower words and without the
-look-up, and then those anew that are not. The results are the same.
+look-up, and then those in full that are not. The results are the same.
 """
 
 from __future__ import annotations
@@ -16,15 +16,38 @@ from fractions import Fraction
 from functools import lru_cache
 
 from ...compiler.kernels.code import KernelCode, Op
+from .products import Range, Split, split_product
 from .rare import RarePart
-
-Range = tuple[int, int]
 
 WORD = 32
 """Bits of the narrow words."""
 
 _BITS = range(30, 15, -1)
 """Sizes of usual numbers that are tried, the larger ones first."""
+
+
+_ENTRY_BITS = range(30, 7, -1)
+"""Sizes of tables' entries that are tried."""
+
+
+@dataclass(frozen=True)
+class Common:
+    """The two places at which usual neurons read a table.
+
+    Attributes
+    ----------
+    of : int
+        The result that tells which: the table's argument, or a state that it follows.
+    below, above : int
+        Usual neurons have this at most ``below`` or at least ``above``.
+    arguments : (int, int)
+        The table's arguments then.
+    """
+
+    of: int
+    below: int
+    above: int
+    arguments: Range
 
 
 @dataclass(frozen=True)
@@ -35,19 +58,19 @@ class UsualPart:
     ----------
     code : KernelCode
         The kernel with the ranges that its results have for usual neurons.
-    common : dict of int -> (int, int)
-        For each ``table`` operation the two arguments of which usual neurons have one.
+    common : dict of int -> Common
+        For each ``table`` operation.
     bits : dict of int -> int
         A usual neuron's input, states and parameters are within -2**bits..2**bits - 1, by the
         operation's number.
-    tested : tuple of int
-        Operations that have to be done to know whether a neuron is usual.
+    entries : dict of int -> int
+        The same of all entries of tables.
     """
 
     code: KernelCode
-    common: dict[int, Range]
+    common: dict[int, Common]
     bits: dict[int, int]
-    tested: tuple[int, ...]
+    entries: dict[int, int]
 
 
 @lru_cache(maxsize=256)
@@ -79,26 +102,129 @@ def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
     if best is None:
         return None
     limits, narrow = best
-    used = _behind(code, [code.ops[t].operands[0] for t in sorted(tables)])
+    entries, narrow = _limited_entries(code, limits, narrow, sorted(tables))
     return UsualPart(
         code=replace(code, ops=narrow),
         common={t: common[t] for t in sorted(tables)},
         bits=limits,
-        tested=tuple(sorted({*used, *limits})),
+        entries=entries,
     )
 
 
-def _common_arguments(code: KernelCode) -> dict[int, Range]:
-    """The ends between which a table's argument is limited, if it depends on states alone."""
+def _limited_entries(
+    code: KernelCode, limits: Mapping[int, int], narrow: tuple[Op, ...], tables: Sequence[int]
+) -> tuple[dict[int, int], tuple[Op, ...]]:
+    """Smaller entries of tables, if with them products need no wide words."""
+    least = _unsplit(narrow)
+    found: dict[int, int] = {}
+    for bits in _ENTRY_BITS:
+        entries = {t: bits for t in tables if max(-code.ops[t].lo, code.ops[t].hi) > 1 << bits}
+        ends = {n: (-(1 << b), (1 << b) - 1) for n, b in {**limits, **entries}.items()}
+        ops = tuple(narrowed(code.ops, ends))
+        if _unsplit(ops) < least:
+            least, found, narrow = _unsplit(ops), entries, ops
+    return found, narrow
+
+
+def _unsplit(ops: Sequence[Op]) -> int:
+    """Products that need wide words."""
+    return sum(
+        product_of(ops, op) is not None
+        and _is_wide(ops[op.operands[0]])
+        and split_of(ops, op) is None
+        for op in ops
+    )
+
+
+def product_of(ops: Sequence[Op], op: Op) -> Op | None:
+    """The product that an operation rounds, if that is what it does."""
+    inner = ops[op.operands[0]] if op.kind in ("round", "floor") else None
+    return inner if inner is not None and inner.kind == "mul" else None
+
+
+def split_of(ops: Sequence[Op], op: Op) -> Split | None:
+    """How to make a rounded product of narrow words."""
+    product = product_of(ops, op)
+    if product is None or _is_wide(op):
+        return None
+    a, b = (ops[r] for r in product.operands)
+    n = int(op.args[1])
+    half = 1 << (n - 1) if op.kind == "round" else 0
+    return split_product((a.lo, a.hi), (b.lo, b.hi), n, half)
+
+
+def _common_arguments(code: KernelCode) -> dict[int, Common]:
+    """Where a table's argument is limited to an end, if it depends on states alone."""
     found = {}
     for number, op in enumerate(code.ops):
         if op.kind != "table":
             continue
-        limited = code.ops[op.operands[0]]
-        seen = {code.ops[r].kind for r in _behind(code, [op.operands[0]])}
+        argument = op.operands[0]
+        limited = code.ops[argument]
+        seen = {code.ops[r].kind for r in _behind(code, [argument])}
         if limited.kind in ("min", "max") and "input" not in seen and not _is_wide(limited):
-            found[number] = limited.lo, limited.hi
+            ends = limited.lo, limited.hi
+            found[number] = _of_state(code, argument) or Common(argument, *ends, ends)
     return found
+
+
+def _of_state(code: KernelCode, argument: int) -> Common | None:
+    """The same where the argument follows one state that only grows or only falls with it."""
+    direction = _directions(code, argument)
+    states = [n for n in _behind(code, [argument]) if code.ops[n].kind == "state"]
+    if len(states) != 1 or not direction:
+        return None
+    state, limited = code.ops[states[0]], code.ops[argument]
+
+    def at(value: int) -> int:
+        return narrowed(code.ops, {states[0]: (value, value)})[argument].lo
+
+    low, high = (limited.lo, limited.hi) if direction > 0 else (limited.hi, limited.lo)
+    if at(state.lo) != low or at(state.hi) != high:
+        return None
+    below = _last(state.lo, state.hi, lambda value: at(value) == low)
+    above = _last(state.lo, state.hi, lambda value: at(value) != high) + 1
+    end = 1 << (WORD - 1)
+    differences = (below - state.lo, below - state.hi, state.lo - above, state.hi - above)
+    if any(not -end <= d < end for d in differences):
+        return None
+    return Common(states[0], below, above, (low, high))
+
+
+def _last(lo: int, hi: int, holds: Callable[[int], bool]) -> int:
+    """The last number for which something holds that holds up to there, `lo` included."""
+    while lo < hi:
+        middle = (lo + hi + 1) // 2
+        lo, hi = (middle, hi) if holds(middle) else (lo, middle - 1)
+    return lo
+
+
+def _directions(code: KernelCode, result: int) -> int:
+    """1 or -1 if a result never falls or never grows with the states behind it, else 0."""
+    found: dict[int, int | None] = {}  # 0: does not change; None: may do both
+    for number in sorted(_behind(code, [result])):
+        op = code.ops[number]
+        inner = [found[r] for r in op.operands]
+        match op.kind:
+            case "state":
+                found[number] = 1
+            case "const":
+                found[number] = 0
+            case "neg" | "sub":
+                last = inner[-1]
+                signs = [*inner[:-1], None if last is None else -last]
+                found[number] = _joint(signs)
+            case "add" | "min" | "max" | "shl" | "floor" | "round":
+                found[number] = _joint(inner)
+            case _:
+                found[number] = None
+    return found[result] or 0
+
+
+def _joint(signs: Sequence[int | None]) -> int | None:
+    """The direction of a sum of what has these."""
+    there = {s for s in signs if s != 0}
+    return 0 if not there else there.pop() if len(there) == 1 else None
 
 
 def _behind(code: KernelCode, results: Sequence[int]) -> set[int]:

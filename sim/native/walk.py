@@ -7,7 +7,7 @@ numbers enters the source: like a bitstream it depends on the kernels and the wo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...compiler.kernels.code import REDUCTIONS, KernelCode, Op, Port
@@ -16,6 +16,7 @@ from ...compiler.machine import Machine
 from ..check import signed_range
 from .rare import RarePart
 from .target import Number, Slot, Target
+from .usual import Common, product_of, split_of
 
 
 def width_of(lo: int, hi: int) -> int:
@@ -29,10 +30,10 @@ def parameter_slots(code: KernelCode | RuleCode) -> tuple[Slot, ...]:
     place = 0
     for p in code.parameters:
         slots.append(Slot(p.name, "scaled" if p.scaled else "plain", place, width_of(p.lo, p.hi)))
-        place += 2 if p.scaled else 1
+        place += slots[-1].places
     for t in code.tables:
         slots.append(Slot(t.name, "table", place, width_of(t.lo, t.hi)))
-        place += 1
+        place += slots[-1].places
     return tuple(slots)
 
 
@@ -48,7 +49,20 @@ TRUTHS = frozenset("gt ge eq and or not".split())
 
 
 class Walk:
-    """Operations of one kernel, turned into statements one after the other."""
+    """Operations of one kernel, turned into statements one after the other.
+
+    Parameters
+    ----------
+    code : KernelCode or RuleCode
+    machine : Machine
+    target : Target
+    counts : bool
+        Whether saturations are counted.
+    common : mapping of int -> Common
+        Places at which tables are read, so that nothing is looked up.
+    never : collection of int
+        Conditions that do not hold.
+    """
 
     def __init__(
         self,
@@ -56,11 +70,13 @@ class Walk:
         machine: Machine,
         target: Target,
         counts: bool = True,
-        common: Mapping[int, tuple[int, int]] | None = None,
+        common: Mapping[int, Common] | None = None,
+        never: Collection[int] = (),
     ) -> None:
         self.code: Any = code
         self.counts = counts
         self.common = common or {}
+        self.never = never
         self.target = target
         self.slots = {slot.name: slot for slot in parameter_slots(code)}
         states = () if isinstance(code, RuleCode) else code.states
@@ -125,10 +141,11 @@ class Walk:
             case "scale":
                 return Number(target.scale(self.results[op.operands[0]], self.slots[name]), 64)
             case "table" if number in self.common:
-                at, width = self.results[op.operands[0]], self.slots[name].width
-                end = target.constant(self.common[number][1], at.width).text
-                at_end = target.operation("eq", [at.text, end], [], at.width)
-                chosen = target.select(at_end, f"common_{number}_1", f"common_{number}_0")
+                common, width = self.common[number], self.slots[name].width
+                at = self.results[common.of]
+                above = target.constant(common.below, at.width).text
+                is_above = target.operation("gt", [at.text, above], [], at.width)
+                chosen = target.select(is_above, f"common_{number}_1", f"common_{number}_0")
                 return Number(chosen, width)
             case "table":
                 slot = self.slots[name]
@@ -149,6 +166,8 @@ class Walk:
             case "and" | "or" | "not":
                 conditions = [self.condition(r) for r in op.operands]
                 return self._truth(number, target.operation(op.kind, conditions, [], 1))
+            case "select" if op.operands[0] in self.never:
+                return self.results[op.operands[2]]
             case "select":
                 choices = [self._operand(op, k) for k in (1, 2)]
                 width = width_of(min(o.lo for o in choices), max(o.hi for o in choices))
@@ -157,7 +176,20 @@ class Walk:
                 if isinstance(self.code, RuleCode):
                     return Number(target.select_by_mask(condition, a, b, width), width)
                 return Number(target.select(condition, a, b), width)
+            case "round" | "floor" if (split := split_of(self.code.ops, op)) and self._is_wide(op):
+                product = product_of(self.code.ops, op)
+                assert product is not None
+                a, b = (self.results[r].text for r in product.operands)
+                half = 1 << (int(op.args[1]) - 1) if op.kind == "round" else 0
+                if split.first:
+                    a, b = b, a
+                text = target.split_product(a, b, split.bits, int(op.args[1]), half)
+                return Number(text, 32)
         return self._arithmetic(op)
+
+    def _is_wide(self, op: Op) -> bool:
+        """Whether what an operation reads takes a wide word."""
+        return self._width(op.operands[0]) == 64
 
     def _seen(self, op: Op) -> Number:
         """What a rule sees."""
@@ -181,6 +213,24 @@ class Walk:
     def condition(self, result: int) -> str:
         """The condition that a result is not zero."""
         return self.conditions.get(result) or self.target.condition(self.results[result])
+
+    def sign(self, result: int) -> str:
+        """A 32-bit number that is negative where a result is not zero."""
+        op = self.code.ops[result]
+        if op.kind in ("gt", "ge"):
+            a, b = (self.code.ops[r] for r in op.operands)
+            lo, hi = b.lo - a.hi - 1, b.hi - a.lo
+            if width_of(min(lo, a.lo, b.lo), max(hi, a.hi, b.hi)) == 32:
+                texts = [self.results[r].text for r in reversed(op.operands)]
+                difference = self.target.operation("sub", texts, [], 32)
+                one = self.target.constant(1, 32).text
+                equal_too = op.kind == "ge"
+                return (
+                    self.target.operation("sub", [difference, one], [], 32)
+                    if equal_too
+                    else difference
+                )
+        return self.target.sign(self.condition(result))
 
     def _text(self, result: int, width: int) -> str:
         """A result at some width; what does not change is not converted, but there at both."""

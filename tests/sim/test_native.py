@@ -171,7 +171,7 @@ def test_parameter_block():
     for code in program.kernels.values():
         slots = parameter_slots(code)
         assert len(slots) == len(code.parameters) + len(code.tables)
-        sizes = [2 if slot.kind == "scaled" else 1 for slot in slots]
+        sizes = [1 if slot.kind == "plain" else 2 for slot in slots]
         assert [slot.place for slot in slots] == np.cumsum([0, *sizes])[:-1].tolist()
 
 
