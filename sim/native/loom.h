@@ -31,7 +31,7 @@ typedef int32_t value_t;
 #define NOT_INLINED __attribute__((noinline))
 
 /* Elements that are worked on at a time: small enough for the first-level cache. */
-enum { BLOCK = 512 };
+enum { BLOCK = 1024 };
 
 typedef struct context {
     accumulator_t *accumulator; /* element i of the population at word b: [b * lanes + i] */
