@@ -12,9 +12,11 @@ import numpy as np
 from nengo.builder import Model
 from nengo.builder.learning_rules import SimRLS
 from nengo.builder.operator import Operator
+from nengo.builder.processes import SimProcess
 from nengo.builder.signal import SignalDict
 from nengo.cache import get_default_decoder_cache
 from nengo.exceptions import SimulatorClosed
+from nengo.synapses import LinearFilter
 from nengo.utils.numpy import maxint
 from nengo.utils.progress import Progress, ProgressTracker
 
@@ -191,9 +193,14 @@ class Simulator(nengo.Simulator):
             self.seed = seed
         for key in self.signals:
             self.signals.reset(key)
-        # All steps are made, those of the chip's operators too: they draw seeds in Nengo's order.
+        # Steps are made of the chip's operators, too: they draw seeds in Nengo's order.
         self.rng = np.random.RandomState(self.seed)
-        steps = {op: op.make_step(self.signals, self.dt, self.rng) for op in self._step_order}
+        steps = {}
+        for op in self._step_order:
+            if op not in self._conversion.placement.host and _is_filter(op):
+                op.process.get_rng(self.rng)  # all that making its step would draw
+            else:
+                steps[op] = op.make_step(self.signals, self.dt, self.rng)
         if self.chip is not None:
             self.chip.reset()
         self._warned: dict[str, int] = {}
@@ -451,6 +458,15 @@ class Simulator(nengo.Simulator):
         self._probe_step_time()
         if state["closed"]:
             self.close()
+
+
+def _is_filter(op: Operator) -> bool:
+    """Whether an operator is a synapse that steps as Nengo's linear filters do."""
+    return (
+        isinstance(op, SimProcess)
+        and isinstance(op.process, LinearFilter)
+        and type(op.process).make_step is LinearFilter.make_step
+    )
 
 
 def _sampled(probe: nengo.Probe, steps: np.ndarray, dt: float) -> np.ndarray:

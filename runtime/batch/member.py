@@ -20,7 +20,8 @@ from ..probes import SimulationData
 from ..ranges import with_ranges
 from ..simulator import Simulator
 from .data import CopyData, copy_number
-from .sharing import Lowering, Solutions
+from .rebuild import Builds
+from .sharing import Lowering
 
 
 @dataclass
@@ -45,13 +46,11 @@ class Build:
     def of(
         cls,
         network: nengo.Network,
-        dt: float,
-        solutions: Solutions,
+        builds: Builds,
         ranges: Mapping[Any, float] | None,
     ) -> Build:
         """Build a network; see `Simulator` for the ranges."""
-        model = Model(dt=dt, label=f"{network}, dt={dt:f}", decoder_cache=solutions)
-        model.build(network)
+        model = builds.model(network)
         conversion = convert(model)
         return cls(network, model, conversion, with_ranges(conversion, ranges))
 

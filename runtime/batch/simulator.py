@@ -31,6 +31,7 @@ from . import memory
 from .copies import Copy, plan_copies
 from .data import check_length
 from .member import Build, Member
+from .rebuild import Builds
 from .sharing import Lowering, Solutions
 from .variation import Vary
 
@@ -148,7 +149,8 @@ class BatchSimulator:
         self, copies: Sequence[Copy], lowering: Lowering, seed: int | None, options: dict[str, Any]
     ) -> None:
         solutions = Solutions(get_default_decoder_cache())
-        builds: dict[int, Build] = {}
+        builds = Builds(self.dt, solutions)
+        made: dict[int, Build] = {}
         drawn = np.random.randint(maxint) if seed is None else seed
         bar = Progress("Building", "Build", len(copies))
         checked = False
@@ -159,14 +161,13 @@ class BatchSimulator:
                     self.copies.append(None)
                     continue
                 try:
-                    build = builds.get(id(copy.network))
+                    build = made.get(id(copy.network))
                     if build is None:
                         ranges = {
                             key if isinstance(key, str) else copy.own(key): limit
                             for key, limit in (options["ranges"] or {}).items()
                         }
-                        build = Build.of(copy.network, self.dt, solutions, ranges)
-                        builds[id(copy.network)] = build
+                        build = made[id(copy.network)] = Build.of(copy.network, builds, ranges)
                     own_seed = seed
                     if own_seed is None:
                         given = copy.network.seed

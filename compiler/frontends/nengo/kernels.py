@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
+from functools import lru_cache
 
 import nengo
 import numpy as np
@@ -70,6 +72,12 @@ def output_unit(op: SimNeurons, dt: float) -> float:
     return amplitude / dt if op.neurons.spiking else amplitude
 
 
+@lru_cache(maxsize=256)
+def _sections(process: LinearFilter, dt: float) -> tuple[Kernel, ...]:
+    # Frozen objects are equal where their parameters are: a network has many of few kinds.
+    return tuple(filter_sections(*process._get_ss(dt)) or ())
+
+
 def synapse_kernels(op: SimProcess, dt: float) -> list[Kernel] | str:
     """The parallel sections of a synapse operator, or the reason why it stays on the host."""
     process = op.process
@@ -84,7 +92,7 @@ def synapse_kernels(op: SimProcess, dt: float) -> list[Kernel] | str:
     if any(np.any(signal.initial_value) for signal in op.state.values()):
         return f"synapse {name} does not start at zero"
     try:
-        sections = filter_sections(*process._get_ss(dt))
+        sections = list(map(copy, _sections(process, dt)))
     except (SpikeloomError, np.linalg.LinAlgError) as e:
         return f"synapse {name}: {e}"
     if not sections:

@@ -7,6 +7,7 @@ probes are named after their ends: ``a -> b``, ``probe of a``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from nengo import Connection, Ensemble, Network, Node, Probe
@@ -16,6 +17,9 @@ from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
 from nengo.connection import LearningRule
 from nengo.ensemble import Neurons
+
+_ADDRESS = re.compile(r"( at |^)0x[0-9a-fA-F]+")
+"""What Nengo writes for objects without labels: each time something else."""
 
 
 class Names:
@@ -89,7 +93,7 @@ class Names:
 
     def of_signal(self, base: Signal) -> str:
         """Name of a base signal (not necessarily unique)."""
-        return self._signals.get(base, base.name)
+        return self._signals.get(base) or _ADDRESS.sub("", base.name) or "signal"
 
     def owner(self, base: Signal) -> object | None:
         """The Nengo object that a base signal was built for, where that is known."""
