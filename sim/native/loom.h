@@ -253,7 +253,26 @@ DEFINE_SHIFT(shift_64_to_64, int64_t, int64_t)
 DEFINE_SHIFT(shift_64_to_32, int64_t, int32_t)
 DEFINE_FIT(fit_64_to_64, int64_t, int64_t)
 DEFINE_FIT(fit_64_to_32, int64_t, int32_t)
-DEFINE_FIT(fit_32_to_32, int32_t, int32_t)
+DEFINE_FIT(fit_32_to_32_widely, int32_t, int32_t)
+
+/* The same of a block of 32-bit words, of which twice as many fit into a vector: what half adds to
+ * the quotient is the highest of the bits that are shifted out. */
+static inline int64_t fit_32_to_32(const int32_t *restrict from, int32_t *restrict to, int64_t n,
+                                   int64_t shift, int32_t lo, int32_t hi)
+{
+    if (shift < 1 || shift > 31)
+        return fit_32_to_32_widely(from, to, n, shift, lo, hi);
+    const int whole = (int)shift, last = whole - 1;
+    int32_t limited = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t scaled = (from[i] >> whole) + ((from[i] >> last) & 1);
+        const int32_t above = scaled < lo ? lo : scaled;
+        const int32_t fitted = above > hi ? hi : above;
+        limited += fitted != scaled;
+        to[i] = fitted;
+    }
+    return limited;
+}
 
 /* The operation `divide` in double precision. Exact if a, b and b * 2**n lie within 2**53: the
  * quotient t = a * 2**(n+1) / b of whole numbers, rounded to nearest, is never below floor(t), and
