@@ -1,8 +1,8 @@
 """Learning rules in C: the function of an ``UPD``.
 
-One body serves several loops: along the synapses of a pre neuron's row, and, where only post
-neurons that fired learn, along the column of such a neuron: if these are few, or if the weights lie
-so that a column is together.
+One body serves several loops: along the synapses of a pre neuron's row, and along the column of a
+post neuron: if the weights lie so that a column is together, or if only post neurons that fired
+learn and these are few.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ static NOT_INLINED void rule_{number}(context_t *context, const instruction_t *i
     const int32_t *index = firing->event_index + in->source;
     const int64_t fired = firing->count[in->list];
     if (in->transposed) {{
-        for (int64_t e = 0; e < fired; e++) {{
-            const int64_t j = index[e], begin = j * stride;
+        const int each = in->gate == GATE_ALWAYS;
+        const int64_t posts = each ? in->length : fired;
+        for (int64_t e = 0; e < posts; e++) {{
+            const int64_t j = each ? e : index[e], begin = j * stride;
 {post_once}
             int32_t within = 0;
             INDEPENDENT

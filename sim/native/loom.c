@@ -159,8 +159,24 @@ static inline void add_column(accumulator_t *acc, const weight_t *w, int64_t row
         acc[i] = (set ? 0 : acc[i]) + x * *w;
 }
 
+/* The sum of the events of a target whose weights lie together. */
+static inline int64_t evt_one(const weight_t *w, const int32_t *index, const value_t *payload,
+                              int64_t events)
+{
+    int64_t sum[2] = {0, 0};
+    int64_t e = 0;
+    for (; e + 2 <= events; e += 2) {
+        sum[0] += (int64_t)w[index[e]] * payload[e];
+        sum[1] += (int64_t)w[index[e + 1]] * payload[e + 1];
+    }
+    if (e < events)
+        sum[0] += (int64_t)w[index[e]] * payload[e];
+    return sum[0] + sum[1];
+}
+
 /* Event sums of weights that lie transposed: `rows` elements from one target's to the next. Targets
- * are few, and so are the events of most steps: that is why these are the outer loop. */
+ * are few, and so are the events of most steps: that is why these are the outer loop, unless there
+ * are fewer targets than a vector has room for. */
 static void evt_columns(const context_t *context, const instruction_t *in)
 {
     const context_t *from = made_in(context, in, FRONT_SOURCE);
@@ -169,6 +185,11 @@ static void evt_columns(const context_t *context, const instruction_t *in)
     const int64_t events = from->count[in->list], unit = (int64_t)1 << in->payload_shift;
     accumulator_t *acc = context->accumulator + in->target;
     const weight_t *weight = weights_of(context, in);
+    if (in->length < 4) {
+        for (int64_t i = 0; i < in->length; i++, weight += in->rows)
+            acc[i] = (in->clear ? 0 : acc[i]) + evt_one(weight, index, payload, events) * unit;
+        return;
+    }
     int64_t e = 0;
     if (in->clear && events)
         add_column(acc, weight + index[e++], in->rows, in->length, payload[0] * unit, 1);

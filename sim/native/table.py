@@ -53,7 +53,8 @@ FEW_COLUMNS = 4
 
 FEW_POSTS = 64
 """Where post spikes gate all learning and there are up to so many post neurons, the synapses of
-each lie together: so that vectors can work on them."""
+each lie together: so that vectors can work on them. If all synapses learn in each step, rows of a
+quarter of that are long enough for vectors."""
 
 HELD_ROWS = 8
 """A product with fewer rows is no cheaper when its sums are kept."""
@@ -147,8 +148,11 @@ class Builder:
             for i in self.program.instructions
             if isinstance(i, Mac | Evt | Upd) and i.weights == p.weights
         ]
-        gated = all(i.gate == "post" if isinstance(i, Upd) else isinstance(i, Evt) for i in users)
-        if gated and p.length <= few_posts:
+        events = not any(isinstance(i, Mac) for i in users)
+        updates = [i for i in users if isinstance(i, Upd)]
+        gated = events and all(i.gate == "post" for i in updates)
+        entire = events and all(i.gate == "always" and i.skip < 0 for i in updates)
+        if (gated and p.length <= few_posts) or (entire and p.length < few_posts // 4):
             stride = -(-p.rows // VECTOR) * VECTOR
             return LearnedPlace(self.learned_size, stride, p.length, True)
         few = p.length <= FEW_COLUMNS and any(isinstance(i, Evt) for i in users)
