@@ -78,7 +78,10 @@ class Follower:
             self._alone(steps, inputs, record, found)
             return
         if front is None:
-            front = self._lead(steps, start, inputs, record, common)
+            with self.fronts.doing(plan.signature, steps, start, inputs):
+                front = self.fronts.find(plan.signature, steps, start, inputs, common)
+                if front is None:
+                    front = self._lead(steps, start, inputs, record, common)
         sources = self._sources(inputs)
         sinks = self._sinks({n: found[n] for n in record if n not in common}, record)
         self._c.loom_run_behind(

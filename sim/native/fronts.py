@@ -13,7 +13,8 @@ import hashlib
 import pickle
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -176,6 +177,7 @@ class Fronts:
         """How often something was done and kept, and found."""
         self._kept: OrderedDict[_Key, list[Front]] = OrderedDict()
         self._unused: Counter[bytes] = Counter()
+        self._begun: dict[object, threading.Event] = {}
         self._lock = threading.Lock()
         self._bytes = 0
 
@@ -206,6 +208,31 @@ class Fronts:
                     self._unused[signature] -= steps
                 return front
         return None
+
+    @contextmanager
+    def doing(
+        self, signature: bytes, steps: int, start: bytes, inputs: Mapping[str, np.ndarray]
+    ) -> Iterator[None]:
+        """Wait for one who is doing this already; else let others wait in the meantime.
+
+        So what two engines come to at the same time is done once. Whether it is the same is seen
+        by `find`; so that few wait in vain, the inputs are looked at, at their ends.
+        """
+        ends = [(name, hash(v[0].tobytes()), hash(v[-1].tobytes())) for name, v in inputs.items()]
+        key = (*self._key(signature, steps, start), *ends)
+        with self._lock:
+            begun = self._begun.get(key)
+            if begun is None:
+                self._begun[key] = threading.Event()
+        if begun is not None:
+            begun.wait()
+            yield
+            return
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._begun.pop(key).set()
 
     def wants(self, signature: bytes) -> bool:
         """Whether to keep more of this: not where nobody has used what there is."""

@@ -173,3 +173,57 @@ def test_threads():
     expected = alone.run(STEPS, inputs, names)
     for engine, outputs in zip(engines, found, strict=True):
         equal(engine, alone, outputs, expected)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_two_come_to_at_once_is_done_once(fails, monkeypatch):
+    """The other one waits for it; where the first one fails it does it itself."""
+    number = next(n for n in range(20) if worthwhile(random_learning_program(n)))
+    program = random_learning_program(number)
+    names, fronts = list(program.outputs), Fronts()
+    inputs = driven(number, program, STEPS)
+    engines = [NativeEngine(program)]
+    engines.append(engines[0].twin())
+    lead, begun, leads = follow.Follower._lead, threading.Barrier(2, timeout=10), []
+
+    def slow(self, *args):
+        leads.append(self)
+        if len(leads) == 1:
+            waiting.wait(10)
+            if fails:
+                raise RuntimeError("out of order")
+        return lead(self, *args)
+
+    waiting = threading.Event()
+    wait = threading.Event.wait
+
+    def noted(event, timeout=None):
+        if timeout is None:
+            waiting.set()
+        return wait(event, timeout)
+
+    monkeypatch.setattr(follow.Follower, "_lead", slow)
+    monkeypatch.setattr(threading.Event, "wait", noted)
+    found, errors = [None, None], []
+
+    def run(k):
+        engines[k].share_fronts(fronts)
+        begun.wait()
+        try:
+            found[k] = engines[k].run(STEPS, inputs, names)
+        except RuntimeError as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert waiting.is_set()
+    assert len(leads) == 1 + fails and len(errors) == fails and fronts.done == 1
+    alone = GoldenEngine(program)
+    expected = alone.run(STEPS, inputs, names)
+    for k, engine in enumerate(engines):
+        if found[k] is not None:
+            equal(engine, alone, found[k], expected)
+    assert not fronts._begun
