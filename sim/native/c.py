@@ -242,6 +242,9 @@ class C:
                 *rules,
                 f"static rule_function *const rules[] = {{{updates}}};",
                 "",
-                *((folder / f"{name}.c").read_text() for name in ("rows", "loom", "sums", "run")),
+                *(
+                    (folder / f"{name}.c").read_text()
+                    for name in ("rows", "pairs", "loom", "sums", "run")
+                ),
             ]
         )

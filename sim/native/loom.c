@@ -49,6 +49,8 @@ static void mac(const context_t *context, const instruction_t *in, accumulator_t
 {
     if (in->opcode == MAC_ROWS)
         mac_rows(context, in, to, clear);
+    else if (in->opcode == MAC_PAIRS)
+        mac_pairs(context, in, to, clear);
     else if (in->opcode == MAC_DIAGONAL)
         mac_diagonal(context, in, to, clear);
     else
@@ -297,6 +299,7 @@ static void execute(context_t *context, const instruction_t *in)
     case MAC_ROWS:
     case MAC_COLUMNS:
     case MAC_DIAGONAL:
+    case MAC_PAIRS:
         if (in->watched >= 0)
             mac_held(context, in);
         else

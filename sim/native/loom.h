@@ -74,7 +74,8 @@ typedef enum {
     MAC_DIAGONAL,
     KEEP,
     EVT_COLUMNS,
-    SUM
+    SUM,
+    MAC_PAIRS
 } opcode_t;
 
 typedef enum { GATE_ALWAYS, GATE_PRE, GATE_POST } gate_t;

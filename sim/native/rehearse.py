@@ -28,7 +28,10 @@ PORTS = ("left", "right")
 """Input ports of a rehearsal with live inputs."""
 
 LIVE = 6
-"""Values that these have together: more than are multiplied in one pass."""
+"""Values of these that inputs depend on: more than are multiplied in one pass."""
+
+DENSE = 20
+"""Values that they have together; their products with small weights are summed up, too."""
 
 
 def rehearsal(program: Program, live: bool = False) -> Program:
@@ -49,7 +52,7 @@ def rehearsal(program: Program, live: bool = False) -> Program:
     n = min(NEURONS, 1 << machine.index_bits)
     words = machine.words(n)
     rows = 1 + LIVE * live  # of weights for each kernel, the first one for the constant
-    weight = np.zeros((len(maps) * rows, words * machine.lanes), np.int32)
+    weight = np.zeros((len(maps) * rows + DENSE * live, words * machine.lanes), np.int32)
     slots = max((len(program.kernels[name].states) for name in maps), default=0)
     state = np.zeros((slots, len(maps) * n), np.int64)
     least, most = signed_range(machine.state_bits)
@@ -72,7 +75,7 @@ def rehearsal(program: Program, live: bool = False) -> Program:
         input_shift = machine.weight_bits - 2 - max(code.input.hi, 1).bit_length()
         phase.append(Mac(first * words, 0, 1, target, words, n, True, True, f"input of {name}"))
         if live:
-            place = 1 + len(maps) * n
+            place = 1 + len(maps) * n + DENSE // 2 - LIVE // 2  # of both ports
             phase.append(
                 Mac((first + 1) * words, place, LIVE, target, words, n, False, False, "live")
             )
@@ -91,6 +94,12 @@ def rehearsal(program: Program, live: bool = False) -> Program:
         )
         info = program.populations[actual.population]
         populations[name] = replace(info, name=name, size=n, members=())
+    if live:
+        first, small = len(maps) * rows, min(machine.weight_bits - 1, 12)
+        weight[first:, :n] = rng.integers(-(1 << small), 1 << small, (DENSE, n))
+        place = 1 + len(maps) * n
+        target = len(maps) * words
+        phase.append(Mac(first * words, place, DENSE, target, words, n, True, True, "dense"))
     learning = _Learning(program, maps, n)
     phase = [
         replace(i, captures=learning.captures(i.kernel)) if isinstance(i, Map) else i for i in phase
@@ -106,14 +115,14 @@ def rehearsal(program: Program, live: bool = False) -> Program:
         kernels=program.kernels,
         phases=[phase],
         weight=np.vstack([learned, weight.reshape(-1, machine.lanes)]),
-        value=np.concatenate([[1], np.zeros(len(maps) * n + LIVE * live, np.int64)]),
+        value=np.concatenate([[1], np.zeros(len(maps) * n + DENSE * live, np.int64)]),
         state=state,
         tables=program.tables,
-        accumulator_words=len(maps) * words,
+        accumulator_words=(len(maps) + live) * words,
         event_words=len(maps) * n,
         event_lists=len(maps),
         inputs={
-            name: InputPort(name, 0, 1 + len(maps) * n + k * (LIVE // 2), LIVE // 2, 0)
+            name: InputPort(name, 0, 1 + len(maps) * n + k * (DENSE // 2), DENSE // 2, 0)
             for k, name in enumerate(PORTS if live else ())
         },
         outputs={},

@@ -26,8 +26,8 @@ from .walk import parameter_slots
 
 (
     MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL, KEEP, EVT_COLUMNS,
-    SUM,
-) = range(11)  # fmt: skip
+    SUM, MAC_PAIRS,
+) = range(12)  # fmt: skip
 """`opcode_t` of loom.h."""
 
 FIELDS = (
@@ -58,6 +58,12 @@ quarter of that are long enough for vectors."""
 
 HELD_ROWS = 8
 """A product with fewer rows is no cheaper when its sums are kept."""
+
+PAIRED_ROWS = 16
+"""From so many rows on, two at a time are faster than one pass with other products (pairs.c)."""
+
+LOWER_BITS = 9
+"""As in pairs.c."""
 
 KEPT_HEAD = 16
 """Words in front of the numbers of a kept input, as in loom.h."""
@@ -103,6 +109,25 @@ class Table:
     learned_size: int
     held_size: int
     held_sums: int
+
+
+def _in_pairs(rows: np.ndarray, value_bits: int) -> bool:
+    """Whether 32 bits hold the sums of pairs of rows, see pairs.c; rows are (rows, elements)."""
+    largest = max(1 << LOWER_BITS, 1 << max(value_bits - 1 - LOWER_BITS, 0))
+    sizes = np.abs(rows.astype(np.int64))
+    return bool(
+        len(rows) >= PAIRED_ROWS
+        and largest <= 1 << 15
+        and sizes.max() < 1 << 15
+        and sizes.sum(axis=0).max() * largest < 1 << 31
+        and np.count_nonzero(rows) > rows.size // 2
+    )
+
+
+def _paired(rows: np.ndarray) -> np.ndarray:
+    """Two rows in one, each number in half of a word: int64 (half the rows, padded elements)."""
+    even = np.pad(rows, ((0, len(rows) % 2), (0, -rows.shape[1] % VECTOR)))
+    return (even[::2] & 0xFFFF) | (even[1::2].astype(np.int64) << 16)
 
 
 def _is_diagonal(padded: np.ndarray, i: Mac) -> bool:
@@ -304,6 +329,9 @@ class Builder:
             record["opcode"] = MAC_DIAGONAL
         elif isinstance(i, Mac):
             record["opcode"] = MAC_COLUMNS if columns else MAC_ROWS
+            if not columns and learned is None and _in_pairs(rows, self.program.machine.value_bits):
+                record["opcode"] = MAC_PAIRS
+                rows = _paired(rows)
         else:
             record["opcode"] = EVT_NARROW if self._fits_32_bits(i) else EVT_WIDE
             if learned is not None and learned.transposed:
@@ -311,7 +339,10 @@ class Builder:
             record["list"] = i.list
             record["payload_shift"] = self.payload_shift(i.list)
         record["clear"] = i.clear
-        key = (i.weights, i.rows, i.words, length, columns, diagonal)
+        layout = int(record["opcode"][0])
+        if layout not in (MAC_COLUMNS, MAC_DIAGONAL, MAC_PAIRS):
+            layout = MAC_ROWS
+        key = (i.weights, i.rows, i.words, length, layout)
         record["watched"] = -1
         if learned is not None:
             record["learned"] = 1
