@@ -253,10 +253,11 @@ def kernel_source(
     if usual := outputs.usual:
         counters += ", anew = 0"
         arrays += _hits("listed")
+        many = "in->length >= USUAL_LEAST"
         few = "context->unusual[in->population] * UNUSUAL_FEW < in->length"
         prologue += [
             *usual.constants,
-            f"const int usual = {' && '.join([few, *usual.holds])};",
+            f"const int usual = {' && '.join([many, few, *usual.holds])};",
         ]
         finish += [
             "if (usual)",

@@ -182,8 +182,9 @@ static inline const weight_t *weights_of(const context_t *context, const instruc
     return (in->learned ? context->learned : context->weight) + in->weights;
 }
 
-/* Where one in so many neurons had to be done by itself, all are done in full for so many steps. */
-enum { UNUSUAL_FEW = 3, UNUSUAL_STEPS = 64 };
+/* Where one in so many neurons had to be done by itself, all are done in full for so many steps; so
+ * are those of small populations in any case. */
+enum { UNUSUAL_FEW = 3, UNUSUAL_STEPS = 64, USUAL_LEAST = 16 };
 
 /* Words of `held` in front of the numbers of a kept input. */
 enum { KEPT_HEAD = 16 };
