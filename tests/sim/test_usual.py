@@ -21,7 +21,7 @@ from spikeloom.sim.native.engine import NativeEngine
 from spikeloom.sim.native.rare import rare_part
 from spikeloom.sim.native.rehearse import rehearsal
 from spikeloom.sim.native.table import KEEP, Builder
-from spikeloom.sim.native.usual import narrowed, usual_part
+from spikeloom.sim.native.usual import narrowed, product_of, split_of, usual_part
 
 NEURONS = 100
 
@@ -73,6 +73,35 @@ def test_integrating_neurons_have_a_usual_part_without_look_up(kernel, tables):
     part = usual_part(code, rare_part(code))
     assert part is not None and len(part.common) == tables
     assert part.bits
+
+
+@pytest.mark.parametrize(
+    "kernel", [LIF(tau_rc=0.02, tau_ref=0.002), AdaptiveLIF(tau_rc=0.02, tau_ref=0.002)], ids=repr
+)
+def test_a_state_tells_where_the_table_is_read(kernel):
+    code = code_of(kernel)
+    part = usual_part(code, rare_part(code))
+    (table, common), *_ = part.common.items()
+    state, argument = code.ops[common.of], code.ops[table].operands[0]
+    assert state.kind == "state"
+
+    def at(value):
+        return narrowed(code.ops, {common.of: (value, value)})[argument]
+
+    rng = np.random.default_rng(0)
+    near = [end + k for end in (common.below, common.above) for k in range(-3, 4)]
+    for value in [state.lo, state.hi, *near, *rng.integers(state.lo, state.hi, 200).tolist()]:
+        read = at(value)
+        assert read.lo == read.hi
+        found = [value <= common.below, value >= common.above]
+        assert found == [read.lo == end for end in common.arguments], value
+
+
+def test_entries_of_tables_are_small_enough_for_narrow_products():
+    code = code_of(LIF(tau_rc=0.02, tau_ref=0.002))
+    part = usual_part(code, rare_part(code))
+    rounded = [op for op in part.code.ops if product_of(part.code.ops, op)]
+    assert part.entries and any(split_of(part.code.ops, op) for op in rounded)
 
 
 @pytest.mark.parametrize("kernel", [LIFRate(tau_rc=0.02, tau_ref=0.002)], ids=repr)
