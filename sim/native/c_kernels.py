@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
-from .target import Outputs, Rare, Reduce, Usual
+from .target import Number, Outputs, Rare, Reduce, Usual
 from .walk import width_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
     (void)one;
 {prologue}{reduce}
     const int keeps = in->kept >= 0, kept = keeps && is_kept(context, in);
-    int64_t limited = 0, inside = 0{counters};
+{knows}    int64_t limited = 0, inside = 0{counters};
     for (int64_t base = 0; base < in->length; base += BLOCK) {{
         const int64_t n = least(BLOCK, in->length - base);
         {input_type} buffer[BLOCK];
@@ -47,7 +47,7 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
         else
             limited += fit_64_to_{input_width}(sums, input, n, in->input_shift, {input_lo},
                                                {input_hi});
-        int32_t within = 0;
+{strays}        int32_t within = 0;
 {loop}
         inside += within;
 {epilogue}
@@ -72,7 +72,7 @@ _LOOP = """\
 {body}
         }}"""
 
-_USUAL = """\
+_USUAL_LOOP = """\
         INDEPENDENT
         for (int64_t i = 0; i < n; i++) {{
 {old}
@@ -80,7 +80,10 @@ _USUAL = """\
             const int32_t listed = {listed};
             hit_listed[i] = listed;
 {stores}
-        }}
+        }}"""
+
+_USUAL = """\
+{loops}
         const int64_t listed_hits = find_hits(hit_listed, n, at_listed);
         fill_chunk(at_listed, listed_hits);
         for (int64_t first = 0; first < listed_hits; first += CHUNK) {{
@@ -103,6 +106,29 @@ _USUAL = """\
 {chunk_events}
         }}
         anew += listed_hits;"""
+
+_BY_INPUT = """\
+        if (tame) {{
+{tame}
+        }} else {{
+{loop}
+        }}"""
+"""A kept input has been tested once and for all."""
+
+_CLOSED = """\
+if (usual && context->known[in->population] != context->call) {{
+    int32_t beyond = 0;
+    for (int64_t i = 0; i < in->length; i++)
+        beyond |= {beyond};
+    usual = beyond >= 0;
+}}"""
+"""States that something else has written since may have any size."""
+
+_STRAYS = """\
+        if (keeps && !kept)
+            for (int64_t i = 0; i < n; i++)
+                stray |= {beyond};
+"""
 
 _EITHER = """\
         if (usual) {{
@@ -250,6 +276,7 @@ def kernel_source(
     loop += "\n" + _indented([*middle, *append], 8)
     counters = ", count = 0" if events else ""
     finish = ["context->count[in->list] = count;"] if events else []
+    strays = ""
     if usual := outputs.usual:
         counters += ", anew = 0"
         arrays += _hits("listed")
@@ -257,8 +284,23 @@ def kernel_source(
         few = "context->unusual[in->population] * UNUSUAL_FEW < in->length"
         prologue += [
             *usual.constants,
-            f"const int usual = {' && '.join([many, few, *usual.holds])};",
+            f"int usual = {' && '.join([many, few, *usual.holds])};",
         ]
+        if usual.closed:
+            beyond = _beyond(c, usual, "state_{0}[i]")
+            prologue += _CLOSED.format(beyond=" | ".join(beyond)).splitlines()
+            counters += ", wild = 0"
+            finish.append(
+                "context->known[in->population] = usual && wild >= 0 ? context->call : 0;"
+            )
+        if usual.input_bits is not None:
+            counters += ", stray = 0"
+            of_input = Number("input[i]", 32)
+            strays = _STRAYS.format(beyond=c.beyond(of_input, usual.input_bits))
+            finish += [
+                "if (keeps && !kept)",
+                "    context->held[in->kept + KEPT_TAME] = stray >= 0;",
+            ]
         finish += [
             "if (usual)",
             "    context->unusual[in->population] = anew;",
@@ -280,6 +322,10 @@ def kernel_source(
         prologue=_indented(prologue, 4),
         reduce=_reduce(c, code, outputs.reduce) if outputs.reduce else "",
         seen=_SEEN.format() if outputs.reduce else "",
+        strays=strays,
+        knows="    const int tame = kept && context->held[in->kept + KEPT_TAME];\n"
+        if strays
+        else "",
         counters=counters,
         input_type=f"int{input_width}_t",
         input_width=input_width,
@@ -297,8 +343,10 @@ def _usual(c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_width: i
     events, whole = code.emits == "events", usual.whole
     has_payload = events and not outputs.unit
     slots = range(len(code.states))
+    # What a kernel does not read may be anything until a listed neuron is done in full.
     stores = [
-        f"state_{k}[base + i] = listed < 0 ? old_{k} : {text};"
+        f"state_{k}[base + i] = "
+        + (f"listed < 0 ? old_{k} : {text};" if k in usual.reads else f"{text};")
         for k, text in enumerate(usual.states)
     ]
     if not events:
@@ -329,11 +377,23 @@ def _usual(c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_width: i
         chunk_events.append(
             f"count = append_chunk(context, in, {payload}, base, at, hit, left, count);"
         )
+    if usual.closed:
+        beyond = " | ".join(_beyond(c, usual, "next_{0}[e]"))
+        chunk_events.append(f"for (int e = 0; e < CHUNK; e++) wild |= {beyond};")
+
+    def loop(listed: Sequence[str]) -> str:
+        return _USUAL_LOOP.format(
+            old=_indented(_old(code, "state_{0}[base + i]"), 12),
+            body=_indented(usual.body, 12),
+            listed=" | ".join(listed) or "0",
+            stores=_indented(stores, 12),
+        )
+
+    loops = loop([*usual.listed, *usual.listed_by_input])
+    if usual.listed_by_input:
+        loops = _BY_INPUT.format(tame=loop(usual.listed), loop=loops)
     return _USUAL.format(
-        old=_indented(_old(code, "state_{0}[base + i]"), 12),
-        body=_indented(usual.body, 12),
-        listed=" | ".join(usual.listed) or "0",
-        stores=_indented(stores, 12),
+        loops=loops,
         whole_arrays=_indented(arrays, 12),
         old_again=_indented(_old(code, "(state_{0} + base)[i]"), 16),
         whole=_indented([*whole.body, *leaves], 16),
@@ -344,6 +404,11 @@ def _usual(c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_width: i
 
 def _indented(lines: Sequence[str], columns: int) -> str:
     return "\n".join(" " * columns + line for line in lines)
+
+
+def _beyond(c: C, usual: Usual, place: str) -> list[str]:
+    """Numbers that are negative where a state has not the size that usual neurons leave it with."""
+    return [c.beyond(Number(place.format(k), 32), bits) for k, bits in usual.closed.items()]
 
 
 def _old(code: KernelCode, place: str) -> list[str]:

@@ -80,10 +80,16 @@ def _usual(
     walk.run_all_but(rare)
     emit, _ = payload_source(code, machine)
     holds, listed, constants = [], [], []
+    listed_by_input, input_bits, closed = [], None, {}
     for number, bits in part.bits.items():
         op = code.ops[number]
         if op.kind == "param":
             holds.append(target.parameter_fits(walk.slots[str(op.args[-1])], bits))
+        elif op.kind == "input":
+            listed_by_input.append(target.beyond(walk.results[number], bits))
+            input_bits = bits
+        elif number in part.closed:
+            closed[walk.state_slot[str(op.args[0])]] = bits
         else:
             listed.append(target.beyond(walk.results[number], bits))
     for number, bits in part.entries.items():
@@ -104,6 +110,10 @@ def _usual(
         constants=tuple(constants),
         body=tuple(walk.body),
         listed=tuple(listed),
+        listed_by_input=tuple(listed_by_input),
+        input_bits=input_bits,
+        closed=closed,
+        reads=frozenset(walk.state_slot[str(op.args[0])] for op in code.ops if op.kind == "state"),
         states=tuple(walk.state(result, machine) for result in code.next_state),
         emit=walk.results[emit],
         whole=Whole(

@@ -14,7 +14,7 @@ _PORT_MEMORIES = ("accumulator", "value", "state", "event")
 
 POINTERS = (
     "accumulator value state event_index event_payload count saturations weight learned residual "
-    "synapse post parameters table_32 table_64 held held_version version front unusual"
+    "synapse post parameters table_32 table_64 held held_version version front unusual known"
 ).split()
 """The arrays of `context_t` of loom.h, in order."""
 
@@ -29,6 +29,7 @@ class Context(ctypes.Structure):
         ("post_stride", ctypes.c_int64),
         ("learning", ctypes.c_int64),
         ("one", ctypes.c_int64),
+        ("call", ctypes.c_int64),
         ("dense", ctypes.c_int64),
     ]  # fmt: skip
 

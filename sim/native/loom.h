@@ -55,11 +55,14 @@ typedef struct context {
     int64_t *version;          /* of each input port, and of the constants: counts their changes */
     const struct context *front; /* what is the same in all copies, as it is after this step */
     int64_t *unusual;          /* per population: neurons done by themselves in its last step */
+    int64_t *known;            /* per population: the call in which its states were last known to
+                                * be of usual size */
     int64_t state_stride;
     int64_t synapse_stride;
     int64_t post_stride;
     int64_t learning; /* 0: updates are skipped */
     int64_t one; /* always 1, unknown to the compiler */
+    int64_t call; /* counts the calls: between them the host may write */
     int64_t dense; /* where one in so many post neurons fired, updates go along whole rows */
 } context_t;
 
@@ -186,8 +189,8 @@ static inline const weight_t *weights_of(const context_t *context, const instruc
  * are those of small populations in any case. */
 enum { UNUSUAL_FEW = 3, UNUSUAL_STEPS = 64, USUAL_LEAST = 16 };
 
-/* Words of `held` in front of the numbers of a kept input. */
-enum { KEPT_HEAD = 16 };
+/* Words of `held` in front of the numbers of a kept input; this one tells that all are usual. */
+enum { KEPT_HEAD = 16, KEPT_TAME = 1 };
 
 /* Of all ports that an input is made of: it grows when one of them changes. */
 static inline int64_t kept_version(const context_t *context, const instruction_t *in)

@@ -37,7 +37,7 @@ class Memories:
     stride : int
         Elements from one slot of a copy's states to the next.
     accumulator, value, state, event_index, event_payload, count, saturations, learned, residual,
-    synapse, post, held, held_version, version, unusual : (copies, ...) ndarray
+    synapse, post, held, held_version, version, unusual, known : (copies, ...) ndarray
     """
 
     def __init__(self, program: Program, builder: Builder, table: Table, copies: int) -> None:
@@ -68,17 +68,18 @@ class Memories:
         self.held_version = self._zeros(table.held_sums, np.int64)
         self.version = self._zeros(len(program.inputs) + 1, np.int64)
         self.unusual = self._zeros(len(table.populations), np.int64)
+        self.known = self._zeros(len(table.populations), np.int64)
         own = (
             *(self.accumulator, self.value, self.state, self.event_index, self.event_payload),
             *(self.count, self.saturations, None, self.learned, self.residual, self.synapse),
             *(self.post, None, None, None, self.held, self.held_version, self.version),
-            *(None, self.unusual),
+            *(None, self.unusual, self.known),
         )
         tables = (table.weight, table.parameters, table.table_32, table.table_64)
         shared = iter((*tables, table.weight))  # the last is `front`, set below
         begins = [next(shared).ctypes.data if a is None else a.ctypes.data for a in own]
         steps = [0 if a is None else a.strides[0] for a in own]
-        numbers = (self.stride, learned, program.post_words * lanes, 1, 1, DENSE)
+        numbers = (self.stride, learned, program.post_words * lanes, 1, 1, 0, DENSE)
         self.contexts = (Context * copies)(
             *(
                 Context(*(b + k * s for b, s in zip(begins, steps, strict=True)), *numbers)

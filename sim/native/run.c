@@ -74,6 +74,7 @@ static inline void execute_all(context_t *context, const instruction_t *instruct
 /* Execute instructions begin..end-1 once. */
 void loom_execute(context_t *context, const instruction_t *instructions, int64_t begin, int64_t end)
 {
+    context->call++;
     execute_all(context, instructions, begin, end, 0);
 }
 
@@ -97,6 +98,7 @@ void loom_run(context_t *contexts, int64_t begin, int64_t end, const instruction
 {
     for (int64_t copy = begin; copy < end; copy++) {
         context_t *context = contexts + copy;
+        context->call++;
         for (int64_t step = first; step < last; step++) {
             const port_t *input = inputs;
             int64_t start = 0;
@@ -163,6 +165,7 @@ void loom_run_front(context_t *front, int64_t begin, int64_t end, const context_
                     const port_t *inputs, int64_t input_count, const port_t *outputs,
                     int64_t output_count)
 {
+    front->call++;
     for (int64_t step = first; step < last; step++) {
         execute_segments(front, instructions, segments, segment_count, 1, inputs, input_count,
                          begin, step, step + 1 < stop);
@@ -180,6 +183,7 @@ void loom_run_behind(context_t *context, int64_t copy, const context_t *ring,
                      const port_t *inputs, int64_t input_count, const port_t *outputs,
                      int64_t output_count)
 {
+    context->call++;
     for (int64_t step = first; step < last; step++) {
         context->front = ring + (step - first);
         execute_segments(context, instructions, segments, segment_count, 0, inputs, input_count,

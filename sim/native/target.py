@@ -184,13 +184,20 @@ class Usual:
 
     The conditions `holds` concern parameters: without them no neuron is usual. If none of the
     numbers `listed`, known after the body, is negative, then the body gives what the whole one
-    gives, no event is emitted, and nothing is counted. `constants` are to be defined before.
+    gives, no event is emitted, and nothing is counted. `listed_by_input` are the same of the input
+    alone. `closed` are the bits of states that usual neurons leave within these bits: they are
+    tested where they come from elsewhere. `constants` are to be defined before; `reads` are the
+    states that the body reads.
     """
 
     holds: tuple[str, ...]
     constants: tuple[str, ...]
     body: tuple[str, ...]
     listed: tuple[str, ...]
+    listed_by_input: tuple[str, ...]
+    input_bits: int | None
+    closed: dict[int, int]
+    reads: frozenset[int]
     states: tuple[str, ...]
     emit: Number
     whole: Whole

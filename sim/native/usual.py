@@ -65,12 +65,15 @@ class UsualPart:
         operation's number.
     entries : dict of int -> int
         The same of all entries of tables.
+    closed : frozenset of int
+        States that stay within these bits, as long as neurons are usual.
     """
 
     code: KernelCode
     common: dict[int, Common]
     bits: dict[int, int]
     entries: dict[int, int]
+    closed: frozenset[int]
 
 
 @lru_cache(maxsize=256)
@@ -108,7 +111,30 @@ def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
         common={t: common[t] for t in sorted(tables)},
         bits=limits,
         entries=entries,
+        closed=_closed(code, limits, narrow, rare),
     )
+
+
+def _closed(
+    code: KernelCode, limits: Mapping[int, int], narrow: tuple[Op, ...], rare: RarePart | None
+) -> frozenset[int]:
+    """States whose next words are within their bits, too, where nothing rare happens."""
+    known: dict[int, Range] = {}
+    if rare is not None and narrow[rare.condition].kind in ("gt", "ge"):
+        condition = narrow[rare.condition]
+        a, b = condition.operands
+        most = narrow[b].hi - (condition.kind == "ge")
+        if narrow[a].lo <= most:
+            known[a] = narrow[a].lo, min(narrow[a].hi, most)
+    ops = narrowed(narrow, known)
+    slots = {port.name: slot for slot, port in enumerate(code.states)}
+    found = set()
+    for number, bits in limits.items():
+        if code.ops[number].kind == "state":
+            after = ops[code.next_state[slots[str(code.ops[number].args[0])]]]
+            if -(1 << bits) <= after.lo and after.hi < 1 << bits:
+                found.add(number)
+    return frozenset(found)
 
 
 def _limited_entries(

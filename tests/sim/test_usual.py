@@ -189,3 +189,41 @@ def test_inputs_that_hold_are_kept():
         for memory in MEMORIES:
             np.testing.assert_array_equal(native.memory(memory), golden.memory(memory))
         assert native.saturations() == golden.saturations()
+
+
+@pytest.mark.parametrize("largest", [1.0, 3000.0])
+def test_kept_inputs_of_any_size(largest):
+    """Currents of a few neurons are beyond those of usual ones, in some images and not in others."""
+    import nengo
+
+    import spikeloom
+
+    rng = np.random.default_rng(5)
+    images = rng.uniform(0, 1, (4, 6))
+    with nengo.Network(seed=1) as network:
+        shown = nengo.Node(nengo.processes.PresentInput(images, 0.005))
+        neurons = nengo.Ensemble(50, 1, gain=np.ones(50), bias=np.zeros(50)).neurons
+        strengths = rng.uniform(0, 2, (50, 6))
+        strengths[::17, 0] = largest
+        nengo.Connection(shown, neurons, transform=strengths, synapse=None)
+        nengo.Probe(neurons)
+    with spikeloom.Simulator(network, progress_bar=False) as sim:
+        sim.run_steps(20)  # ranges that have to be widened are found here
+        program = sim.program
+    golden, native = GoldenEngine(program), NativeEngine(program)
+    name, port = next(iter(program.inputs.items()))
+    fired = 0
+    for image in [0, 1, 2, 3, 0, 2]:
+        values = np.rint(images[image] * 2.0**port.fraction).astype(np.int64)
+        if image == 2:
+            values[0] = 0
+        for engine in (golden, native):
+            engine.write(name, values)
+        for steps in (1, 7, 2):
+            for engine in (golden, native):
+                engine.run(steps, {}, [])
+            for memory in MEMORIES:
+                np.testing.assert_array_equal(native.memory(memory), golden.memory(memory))
+        fired += int(golden.memory("event").sum())
+    assert golden.saturations() == native.saturations()
+    assert fired
