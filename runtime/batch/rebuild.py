@@ -8,7 +8,7 @@ take part, or the others come out with other operators than before, all is built
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from nengo.builder.signal import Signal
 from nengo.connection import LearningRule
 from nengo.ensemble import Neurons
 from nengo.params import FrozenObject, iter_params
+from nengo.solvers import Solver
 from nengo.utils.numpy import maxint
 
 from ...compiler.watched import same
@@ -51,11 +52,62 @@ class OtherStructure(Exception):
 
 @dataclass
 class Span:
-    """What the build of one object added to a model: operators, probes, entries in its tables."""
+    """What the build of one object added to a model: operators, probes, entries in its tables.
+
+    Attributes
+    ----------
+    operators, probes : slice
+    entries : dict of table -> list of (key, value)
+    solved : Solved or None
+        The decoders of a connection.
+    """
 
     operators: slice
     probes: slice
     entries: dict[str, list[tuple[Any, Any]]]
+    solved: Solved | None = None
+
+
+@dataclass
+class Solved:
+    """What a solver gave for a connection.
+
+    Attributes
+    ----------
+    seen : dict of str -> object
+        All that was looked at of the connection while it was solved, by attribute.
+    before, after : tuple
+        States of the connection's random numbers.
+    found : tuple
+        Evaluation points, decoders, and what the solver tells.
+    """
+
+    seen: dict[str, Any]
+    before: Any
+    after: Any
+    found: Any
+
+
+class Looked:
+    """A connection that notes which of its attributes are looked at."""
+
+    def __init__(self, connection: nengo.Connection) -> None:
+        self._connection = connection
+        self._seen: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._connection, name)
+        self._seen[name] = value
+        return value
+
+    def __hash__(self) -> int:
+        return hash(self._connection)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(other is self or self._connection == other)
+
+    def __str__(self) -> str:
+        return str(self._connection)
 
 
 class RecordedModel(Model):
@@ -73,14 +125,21 @@ class RecordedModel(Model):
         super().__init__(**options)
         self.spans: dict[int, Span] = {}
         self.foreign = False
+        self.solved: dict[int, Solved] = {}
+        """By the number of the connection, or of the probe that makes one."""
+        self.known_solution: Callable[[int, Any, Any], Any] = lambda *question: None
+        self._current = -1
         self._numbers = {id(obj): number for number, obj in enumerate(objects_of(network))}
 
     def build(self, obj: Any, *args: Any, **options: Any) -> Any:
         """Build an object into the model; see `nengo.builder.Model`."""
         self.foreign |= not _is_known(obj)
+        if isinstance(obj, Solver) and len(args) == 2 and not options:
+            return self._solve(obj, *args)
         number = self._numbers.get(id(obj))
         if number is None:
             return super().build(obj, *args, **options)
+        self._current = number
         operators, probes = len(self.operators), len(self.probes)
         before = {name: len(getattr(self, name)) for name in ENTERED}
         found = super().build(obj, *args, **options)
@@ -88,14 +147,28 @@ class RecordedModel(Model):
             slice(operators, len(self.operators)),
             slice(probes, len(self.probes)),
             {name: _entries(getattr(self, name), count) for name, count in before.items()},
+            self.solved.get(number),
         )
         return found
+
+    def _solve(self, solver: Solver, connection: nengo.Connection, rng: Any) -> Any:
+        """What Nengo's build of a solver gives: evaluation points, decoders, ..."""
+        number = self._current
+        known = self.known_solution(number, connection, rng)
+        if known is None:
+            looked, before = Looked(connection), rng.get_state()
+            found = super().build(solver, looked, rng)
+            known = Solved(looked._seen, before, rng.get_state(), found)
+        else:
+            rng.set_state(known.after)
+        self.solved[number] = known
+        return known.found
 
     def plain(self) -> Model:
         """The model as Nengo's own class has it."""
         model = Model.__new__(Model)
         vars(model).update(vars(self))
-        for name in ("spans", "foreign", "_numbers"):
+        for name in ("spans", "foreign", "solved", "known_solution", "_numbers", "_current"):
             del vars(model)[name]
         return model
 
@@ -269,6 +342,7 @@ class Rebuild:
         self._known = {id(s.base) for op in old.operators for s in op.all_signals}
         self.other_types = False
         self.changed = self._find_changed(before, now)
+        model.known_solution = self._solution
 
     # -- what has changed --------------------------------------------------------------------
 
@@ -317,9 +391,11 @@ class Rebuild:
             types = a.learning_rule_type, b.learning_rule_type
             return self._same(a.connection, b.connection, ends) and self._same(*types, ends)
         if isinstance(a, ObjView):
-            return self._same(a.obj, b.obj, ends) and _same_key(a.slice, b.slice)
+            return self._same(a.obj, b.obj, ends) and self._same(a.slice, b.slice, ends)
         if a is b:
             return True
+        if isinstance(a, slice):
+            return same((a.start, a.stop, a.step), (b.start, b.stop, b.step))
         if isinstance(a, FrozenObject):
             return _has_no_state(type(a)) and all(
                 self._same(getattr(a, name), getattr(b, name), ends)
@@ -332,6 +408,17 @@ class Rebuild:
                 self._same(x, y, ends) for x, y in zip(a, b, strict=True)
             )
         return same(a, b)
+
+    def _solution(self, number: int, connection: Any, rng: Any) -> Solved | None:
+        """What was solved before, if all that was looked at then is the same."""
+        solved = self._old.spans[number].solved
+        if solved is None or not same(solved.before, rng.get_state()):
+            return None
+        for name, value in solved.seen.items():
+            ends: set[int] = set()
+            if not self._same(value, getattr(connection, name), ends) or ends & self.changed:
+                return None
+        return solved
 
     # -- building ----------------------------------------------------------------------------
 
@@ -434,12 +521,6 @@ def _has_no_state(cls: type) -> bool:
     """Whether two frozen objects of a class with the same parameters are the same."""
     made = any(hasattr(cls, f"{kind}_class") for kind in ("kernel", "rule"))
     return made or cls.__module__.partition(".")[0] in KNOWN
-
-
-def _same_key(a: Any, b: Any) -> bool:
-    if isinstance(a, slice) and isinstance(b, slice):
-        return (a.start, a.stop, a.step) == (b.start, b.stop, b.step)
-    return same(a, b)
 
 
 def _same_view(a: Signal, b: Signal) -> bool:
