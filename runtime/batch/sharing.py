@@ -111,6 +111,7 @@ class Lowering:
         self._templates: dict[bytes, Template | None] = {}  # None: there was one such Graph
         self._libraries: dict[bytes, Path] = {}
         self._engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
+        self._alike: WeakValueDictionary[int, Engine] = WeakValueDictionary()
         self._fronts = Fronts()
 
     def compile(self, graph: Graph) -> Program:
@@ -158,10 +159,15 @@ class Lowering:
                 if twin is not None:
                     made: Engine = twin()
                     return made
+            other = self._alike.get(id(program.weight))
+            if isinstance(other, NativeEngine) and other.program.weight is program.weight:
+                variant = other.twin(program)
+                self._engines[id(program)] = variant
+                return variant
             key = self._digest([program.kernels, program.rules, program.machine])
             known = self._libraries.get(key) if key is not None else None
             new = self._make_engine(program, **({} if known is None else {"library": known}))
-            self._engines[id(program)] = new
+            self._engines[id(program)] = self._alike[id(program.weight)] = new
             if key is not None and isinstance(new, NativeEngine):
                 self._libraries[key] = new.compiled
             return new

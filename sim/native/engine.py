@@ -28,8 +28,9 @@ from .fronts import FrontPlan, Fronts
 from .generate import generate
 from .library import Port, input_ports, input_record, load, output_record
 from .memories import Memories
+from .registers import with_registers
 from .rehearse import agrees, rehearsal
-from .table import FEW_POSTS, Builder
+from .table import FEW_POSTS, Builder, Table
 
 LONGEST_CALL = 0.2
 """Seconds, roughly: a long run is done in parts, between which an interrupt is heeded."""
@@ -62,7 +63,8 @@ class NativeEngine:
     library : Path or None
         A library that was built for the Program's kernels; None to build or find it.
     twin : NativeEngine or None
-        An engine of the same Program, to share what does not change with; see `twin`.
+        An engine of the same Program, or of one that differs in parameters of kernels and rules
+        alone, to share what does not change with; see `twin`.
     few_posts : int
         Decides how learned weights are laid out, see `Builder`.
 
@@ -79,18 +81,21 @@ class NativeEngine:
         twin: NativeEngine | None = None,
         few_posts: int = FEW_POSTS,
     ) -> None:
-        if twin is None:
+        self.program: Program = program
+        self._shared: tuple[Path, Builder, Table]
+        same = twin is not None and twin.program is program
+        made = None if twin is None or same else twin._with_registers_of(program)
+        if twin is not None and (same or made is not None):
+            self._shared = (*twin._shared[:2], made or twin._shared[2])
+        else:
             check_program(program)
             builder = Builder(program, few_posts)
             self._shared = library or compiled_library(program), builder, builder.build()
-        else:
-            self._shared = twin._shared
-        self.program = program
         self.compiled, self._builder, self._table = self._shared
         self._c = load(self.compiled)
         table = self._table
         self._memories = Memories(program, self._builder, table, copies=1)
-        self._plan: FrontPlan | None = None if twin is None else twin._plan
+        self._plan: FrontPlan | None = twin._plan if twin is not None and same else None
         self._follower: Follower | None = None
         self._context_at = self._memories.address
         self._records_at = table.records.ctypes.data
@@ -105,13 +110,24 @@ class NativeEngine:
         self._spans = list(pairwise(ends))
         self.reset()
 
-    def twin(self) -> NativeEngine:
+    def twin(self, program: Program | None = None) -> NativeEngine:
         """Another engine of the same Program, at its start.
 
         The two share code, tables and fixed weights; each has states and learned weights of its
         own.
+
+        Parameters
+        ----------
+        program : Program, optional
+            Another one. With it is shared what is the same.
         """
-        return NativeEngine(self.program, twin=self)
+        mine, program = self.program, self.program if program is None else program
+        alike = (program.kernels, program.rules) == (mine.kernels, mine.rules)
+        library = self.compiled if alike and program.machine == mine.machine else None
+        return NativeEngine(program, library, twin=self)
+
+    def _with_registers_of(self, program: Program) -> Table | None:
+        return with_registers(self._builder, self._table, program)
 
     def reset(self) -> None:
         """Put all memories and counters back to the Program's initial content."""

@@ -439,7 +439,7 @@ class Builder:
 
     def _map(self, record: np.ndarray, i: Map) -> None:
         code = self.program.kernels[i.kernel]
-        block = self._parameters(code, i)
+        block = self.parameter_block(code, i)
         record["opcode"] = MAP
         record["kernel"] = self.kernel_number[i.kernel]
         record["source"] = i.source * self.lanes
@@ -460,7 +460,7 @@ class Builder:
         record["capture_count"] = len(i.captures)
         record["captures"] = self.parameters.add(("captures", *captures), np.array(captures))
 
-    def _parameters(self, code: KernelCode | RuleCode, i: Map | Upd) -> list[int]:
+    def parameter_block(self, code: KernelCode | RuleCode, i: Map | Upd) -> list[int]:
         """The parameter block that the function of a kernel or rule expects."""
         block: list[int] = []
         for slot in parameter_slots(code):
@@ -481,7 +481,7 @@ class Builder:
 
     def _update(self, record: np.ndarray, i: Upd) -> None:
         code = self.program.rules[i.rule]
-        block = self._parameters(code, i)
+        block = self.parameter_block(code, i)
         block += i.pre_slots
         block += [self._post_element(memory, base) for memory, base in i.post]
         place = self.learned[i.projection]

@@ -1,6 +1,7 @@
 """What equal copies share, and that nothing else does."""
 
 import gc
+from dataclasses import replace
 
 import nengo
 import numpy as np
@@ -9,13 +10,17 @@ from nengo.cache import NoDecoderCache
 from random_networks import random_network
 
 import spikeloom
+from spikeloom.compiler.compile import lower
 from spikeloom.compiler.errors import InputError
 from spikeloom.compiler.frontends.nengo import convert
+from spikeloom.compiler.instructions import Map
 from spikeloom.compiler.machine import Machine
 from spikeloom.compiler.variants import kernels_of
+from spikeloom.compiler.watched import same
 from spikeloom.runtime.batch import memory
 from spikeloom.runtime.batch.sharing import Lowering, Solutions, digest, structure_of
 from spikeloom.sim import create_engine
+from spikeloom.sim.native.engine import NativeEngine
 
 
 def graph_of(network, **changes):
@@ -244,3 +249,88 @@ def test_lists_of_something_else():
     others = spikeloom.Simulator([broken(), random_network(1)[0]], progress_bar=False)
     with pytest.raises(InputError, match="has no counterpart in copy 1"):
         others.data[others.networks[0].probe]
+
+
+def learning(rate):
+    with nengo.Network(seed=1) as network:
+        stimulus = nengo.Node(np.sin, label="stimulus")
+        pre = nengo.Ensemble(30, 1, label="pre")
+        post = nengo.Ensemble(30, 1, label="post")
+        nengo.Connection(stimulus, pre)
+        learned = nengo.Connection(pre, post, learning_rule_type=nengo.PES(rate), label="learned")
+        nengo.Connection(stimulus, learned.learning_rule)
+        network.probe = nengo.Probe(post, synapse=0.03)
+    return network
+
+
+def test_rates_share_weights_and_differ_in_registers():
+    """Copies that differ in a learning rate: tables as they would be built, weights only once."""
+    rates = [1e-4, 2e-4, 3e-4, 5e-4, 5e-4, 1e-3]
+    vary, network = {"learned.learning_rate": rates}, learning(1e-4)
+    with spikeloom.Simulator(network, vary=vary, progress_bar=False) as sim:
+        sim.run_steps(300)
+        programs = [copy.program for copy in sim.copies]
+        engines = [copy.chip.engine for copy in sim.copies]
+        for number, rate in enumerate(rates):
+            with spikeloom.Simulator(learning(rate), progress_bar=False) as alone:
+                alone.run_steps(300)
+                for name, value in vars(programs[number]).items():
+                    if name not in ("name", "phases"):
+                        assert same(value, getattr(alone.program, name)) or repr(value) == repr(
+                            getattr(alone.program, name)
+                        )
+                table, expected = engines[number]._table, alone.chip.engine._table
+                for name, value in vars(table).items():
+                    if name not in ("populations", "learned"):
+                        assert same(value, getattr(expected, name)), name
+                data = alone.data[alone._conversion.placement.model.probes[0]]
+            assert np.array_equal(sim.data[network.probe][number], data)
+    assert programs[3] is programs[4]
+    assert len({id(p.weight) for p in programs[1:]}) == 1
+    assert len({id(engine._table.weight) for engine in engines[1:]}) == 1
+    assert len({id(engine._table.parameters) for engine in engines}) == 5
+
+
+def test_registers_that_were_equal_and_are_not():
+    """Two populations had one place for their parameters: with other ones each needs its own."""
+    program, _ = program_with_taus(0.02, 0.02)
+    engine = NativeEngine(program)
+    for taus in ((0.03, 0.03), (0.03, 0.04)):
+        _, phases = program_with_taus(*taus)
+        other = replace(program, phases=phases)
+        shared = engine.twin(other)
+        assert (shared._table.weight is engine._table.weight) is (taus[0] == taus[1])
+        alone = create_engine("golden", other)
+        inputs = {n: np.full((50, p.size), 1 << 14) for n, p in program.inputs.items()}
+        found, expected = (e.run(50, inputs, list(program.outputs)) for e in (shared, alone))
+        assert all(np.array_equal(found[n], expected[n]) for n in expected)
+    assert engine.twin(lower(graph_of(learning(1e-4)), Machine()))._table is not engine._table
+
+
+def program_with_taus(*taus):
+    """Of neurons that are built alike: Nengo's gains would follow the time constants."""
+    with nengo.Network(seed=1) as network:
+        a, b = nengo.Ensemble(10, 1, label="a"), nengo.Ensemble(10, 1, label="b")
+        nengo.Connection(nengo.Node(np.sin, label="stimulus"), a)
+        nengo.Connection(a, b)
+        nengo.Probe(b.neurons)
+    graph = graph_of(network)
+    program = lower(graph, Machine())
+    (kernel, *_) = (k for k in kernels_of(graph) if hasattr(k, "tau_rc"))
+    left = iter(taus)
+    phases = [
+        [
+            replace(
+                i,
+                parameters=type(kernel)(**{**kernel.values, "tau_rc": next(left)}).registers(
+                    0.001, Machine()
+                ),
+            )
+            if isinstance(i, Map) and i.kernel == "LIF"
+            else i
+            for i in phase
+        ]
+        for phase in program.phases
+    ]
+    assert not list(left)
+    return replace(program, phases=phases), phases
