@@ -81,7 +81,8 @@ class Core(wiring.Component):
     host_q : unsigned, out
         The addressed element, `hdl.host.read_cycles` after its address.
     trace_accumulator, trace_value, trace_event, trace_count, trace_state_0, ... : WritePort, out
-        Every write of these memories, in the cycle in which it happens.
+        Every write of these memories by a phase, in the cycle in which it happens; some show the
+        host's, too.
     trace_weight, trace_residual, trace_synapse_0, ..., trace_post_0, ... : WritePort, out
         The same of hardware that learns; lanes that are left alone show 0.
     """

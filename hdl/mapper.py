@@ -58,6 +58,8 @@ class Mapper(wiring.Component):
         The chosen lane's element; idle, the one that the host's address chooses.
     write_value, write_event, write_count : WritePort, out
     did_state_0, ... : WritePort, out
+        What the kernels write; the host's writes, which come while nothing runs, are not shown, so
+        that what looks at these ports does not wait for the host's choice of a memory.
     memory_q : dict of str -> Signal
         Read data for the host, by memory name.
     last : bool, out
@@ -298,25 +300,35 @@ class Mapper(wiring.Component):
         reads_at: Value = read_address
         if self.shape.rules:
             reads_at = Mux(self.updates, self.update_address, read_address)
+        host_address, host_data = host.address[:address_bits], host.data[:state_bits]
+        if self.shape.rules:  # a cycle later, as in the lanes
+            host_address = register(m, host_address, "late_state_address")
+            host_data = register(m, host_data, "late_state_data")
         for slot in range(self.slots):
             name = f"state{slot}"
             did, data = getattr(self, f"did_state_{slot}"), self.memory_q[name]
             users = [p for p in pipelines if slot < len(p.code.states)]
             by_host = host.write & selected(host, self.shape, name)
+            if self.shape.rules:
+                by_host = register(m, by_host, f"host_writes_{name}")
             writes, following = _merge(
                 [(p.out_valid, getattr(p, f"next_{slot}")) for p in users], state_bits
             )
             m.d.comb += [
-                did.enable.eq(Mux(host.idle, by_host, writes)),
-                did.address.eq(Mux(host.idle, host.address, write_address)),
-                did.data.eq(Mux(host.idle, host.data, following)),
+                did.enable.eq(writes),
+                did.address.eq(write_address),
+                did.data.eq(following),
                 *(getattr(p, f"state_{slot}").eq(data) for p in users),
             ]
             add_memory(
                 m,
                 name,
                 self.shape.state_words,
-                write=(did.enable, did.address, did.data),
+                write=(
+                    Mux(host.idle, by_host, writes),
+                    Mux(host.idle, host_address, write_address),
+                    Mux(host.idle, host_data, following),
+                ),
                 read_address=Mux(host.idle, host.address[:address_bits], reads_at),
                 read_data=data,
                 latency=memory_latency(self.shape.machine),
