@@ -99,15 +99,20 @@ def multiply(m: Module, a: Value, b: Value, machine: Machine, name: str) -> Valu
     return result
 
 
-def shift_right(steps: Steps, value: Value, amount: Value, name: str) -> Signal:
+def shift_right(
+    steps: Steps, value: Value, amount: Value, name: str, rounds: bool = True
+) -> Signal:
     """`value` shifted to the right by `amount`, rounded: three operations.
 
     The number is shifted with one bit more behind the point, on which 1 is added at the end; that
-    is the same as adding half before the shift. `amount` stands still.
+    is the same as adding half before the shift. Two operations leave that bit, if another one
+    `rounds`. `amount` stands still.
     """
     longer = Cat(Const(0, 1), value).as_signed()
     (coarse,) = steps.after({f"{name}_coarse": longer >> (amount[3:] << 3)})
     (fine,) = steps.after({f"{name}_fine": coarse >> amount[:3]})
+    if not rounds:
+        return fine
     (rounded,) = steps.after({f"{name}_rounded": ((fine + 1) >> 1)[: len(value)].as_signed()})
     return rounded
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from amaranth import Const, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 
 from ..compiler.encoding import SHIFT_BITS, Encoding, bits_for, parameter_width, table_words
@@ -15,6 +15,7 @@ from ..compiler.kernels.pipeline import (
     Pipeline,
     clipped,
     memory_latency,
+    rounded_later,
     taken,
 )
 from ..compiler.kernels.rule_code import RuleCode
@@ -111,6 +112,11 @@ class Operations:
         Begins the names of all signals.
     upper : Operations, optional
         Holds some of the results; those that are not in it are added here.
+
+    Attributes
+    ----------
+    unrounded : set of int
+        Results that have one bit more, behind the point, on which another operation rounds.
     """
 
     def __init__(
@@ -124,15 +130,20 @@ class Operations:
     ) -> None:
         self.m, self.code, self.stages, self.machine = m, code, stages, machine
         self.prefix, self.upper = prefix, upper
+        self._rounds = rounded_later(code)
+        self.unrounded = set(self._rounds.values())
         self._chains: dict[int, list[Value]] = {}
         self._late: dict[tuple[int, int], Value] = {}
 
     def add(self, number: int, result: Value) -> None:
         """Result `number`, at its stage."""
         op = self.code.ops[number]
-        named = Signal(signed(op.bits), name=f"{self.prefix}r{number}_{op.kind}")
+        named = Signal(signed(self._bits(number)), name=f"{self.prefix}r{number}_{op.kind}")
         self.m.d.comb += named.eq(result)
         self._chains[number] = [named]
+
+    def _bits(self, number: int) -> int:
+        return self.code.ops[number].bits + (number in self.unrounded)
 
     def operands(self, number: int) -> list[Value]:
         """The operands of an operation, at the stage at which it takes them."""
@@ -155,7 +166,7 @@ class Operations:
         ready = self.stages.stages[number]
         if stage - ready >= LONG_DELAY:
             if (number, stage) not in self._late:
-                later = Signal(signed(op.bits), name=f"{name}_at_{stage}")
+                later = Signal(signed(self._bits(number)), name=f"{name}_at_{stage}")
                 add_delay(m, f"{name}_delay_{stage}", chain[0], stage - ready, later)
                 self._late[number, stage] = later
             return self._late[number, stage]
@@ -185,6 +196,9 @@ class Operations:
         if clip := clipped(self.code, number):
             _, low, high = clip
             return _limit(x[0], low, high)
+        if number in self._rounds:
+            left = op.operands.index(self._rounds[number])
+            return _rounded_sum(op, x[1 - left], x[left])
         return _combine(op, x)
 
     def table(
@@ -228,6 +242,13 @@ class Operations:
 def _wire(op: Op, x: Value) -> Value:
     """Operations without hardware."""
     return x << int(op.args[1]) if op.kind == "shl" else x >> int(op.args[1])
+
+
+def _rounded_sum(op: Op, whole: Value, halves: Value) -> Value:
+    """``whole + halves / 2`` or ``whole - halves / 2``, the halves rounded (`rounded_later`)."""
+    if op.kind == "add":
+        return (Cat(Const(1, 1), whole).as_signed() + halves) >> 1
+    return (Cat(Const(0, 1), whole).as_signed() - halves) >> 1
 
 
 def _combine(op: Op, x: list[Value]) -> Value:

@@ -157,7 +157,8 @@ class RulePipeline(wiring.Component):
         x = o.operands(number)
         if op.kind == "scale":
             _, zeros = scaled_factor(code, op)
-            unit = Scaler(self.shape.machine, len(x[0]), op.bits, zeros)
+            rounds = number not in o.unrounded
+            unit = Scaler(self.shape.machine, len(x[0]), op.bits, zeros, rounds)
             m.submodules[f"{o.prefix}r{number}_scaler"] = unit
             mantissa, shift = self._registers.scaled[str(op.args[1])]
             m.d.comb += [unit.x.eq(x[0]), unit.mantissa.eq(mantissa), unit.shift.eq(shift)]

@@ -22,6 +22,8 @@ class Scaler(wiring.Component):
         Widths (signed); of a larger result the lowest `y_bits` are kept.
     zeros : int
         So many zeros stand behind the product, before it is shifted.
+    rounds : bool
+        Else `y` has one bit more, behind the point, and comes a step earlier.
 
     Attributes
     ----------
@@ -31,14 +33,16 @@ class Scaler(wiring.Component):
     y : signed(y_bits), out
     """
 
-    def __init__(self, machine: Machine, x_bits: int, y_bits: int, zeros: int = 0) -> None:
-        self.machine, self.zeros = machine, zeros
+    def __init__(
+        self, machine: Machine, x_bits: int, y_bits: int, zeros: int = 0, rounds: bool = True
+    ) -> None:
+        self.machine, self.zeros, self.rounds = machine, zeros, rounds
         super().__init__(
             {
                 "x": In(signed(x_bits)),
                 "mantissa": In(signed(machine.parameter_bits)),
                 "shift": In(SHIFT_BITS),
-                "y": Out(signed(y_bits)),
+                "y": Out(signed(y_bits if rounds else y_bits + 1)),
             }
         )
 
@@ -47,6 +51,7 @@ class Scaler(wiring.Component):
         m = Module()
         product = multiply(m, self.x, self.mantissa, self.machine, "product")
         product = Cat(Const(0, self.zeros), product).as_signed()
-        steps = Steps(m, self.machine.operations_per_stage, SHIFT_STEPS)
-        m.d.comb += self.y.eq(shift_right(steps, product, self.shift, "shift"))
+        count = SHIFT_STEPS if self.rounds else SHIFT_STEPS - 1
+        steps = Steps(m, self.machine.operations_per_stage, count)
+        m.d.comb += self.y.eq(shift_right(steps, product, self.shift, "shift", self.rounds))
         return m

@@ -141,6 +141,11 @@ class Expression(Traced):
             return self.tracer.op("const", (self.lo << n,), self.lo << n, self.lo << n, fraction)
         if n > 0:
             return self.tracer.op("shl", (self.number, n), self.lo << n, self.hi << n, fraction)
+        op = self.tracer.ops[self.number]
+        if self.tracer.product_bits is not None and op.kind == "round":
+            inner = self.tracer.ops[op.operands[0]]  # once is nearer than twice
+            exact = Expression(self.tracer, op.operands[0], inner.lo, inner.hi, inner.fraction)
+            return exact.with_fraction(fraction)
         half = 1 << (-n - 1)
         return self.tracer.op(
             "round", (self.number, -n), (self.lo + half) >> -n, (self.hi + half) >> -n, fraction
@@ -414,15 +419,18 @@ def scaled(parameter: Any, bound: float = 1.0) -> Any:
     return parameter
 
 
-def as_weight(x: Any) -> Any:
+def as_weight(x: Any, fraction: int | None = None) -> Any:
     """`x` in the unit of the weight, so that the two can be added or compared; for rules.
 
-    On the chip it may be at most `LARGEST_AS_WEIGHT` times as large as the weights' range.
+    On the chip it may be at most `LARGEST_AS_WEIGHT` times as large as the weights' range, and is
+    rounded to as many bits behind the point as the weight has, or to at most `fraction`.
     """
     if not isinstance(x, Expression):
         return x
     unit = ParameterExpression(lambda env: 1.0, "unit")
-    return Scaled(unit, LARGEST_AS_WEIGHT / STEEPEST_STEP) * x
+    most = x._scaled_fraction()
+    bits = most if fraction is None else min(fraction, most)
+    return Scaled(unit, LARGEST_AS_WEIGHT / STEEPEST_STEP).times(x, bits)
 
 
 def scale(x: Any, parameter: Any, fraction: int) -> Any:

@@ -15,6 +15,7 @@ The same numbers serve the hardware generator and the cycle model, so that neith
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from ..machine import Machine
@@ -93,15 +94,15 @@ def multiply_latency(a_bits: int, b_bits: int, machine: Machine) -> int:
     return multiplier_latency(machine) + stages_of((partial_products - 1).bit_length(), machine)
 
 
-def unit_latency(code: KernelCode | RuleCode, op: Op, machine: Machine) -> int:
-    """Stages of an operation out of `UNITS`."""
+def unit_latency(code: KernelCode | RuleCode, op: Op, machine: Machine, rounds: bool = True) -> int:
+    """Stages of an operation out of `UNITS`; a ``scale`` may leave its rounding to another one."""
     if op.kind == "divide":
         return -(-(int(op.args[2]) + DIVIDE_STEPS) // division_steps_per_stage(machine))
     if op.kind == "mul":
         a, b = (code.ops[i].bits for i in op.operands)
         return multiply_latency(a, b, machine)
     factor, _ = scaled_factor(code, op)
-    shift = stages_of(SHIFT_STEPS, machine)
+    shift = stages_of(SHIFT_STEPS if rounds else SHIFT_STEPS - 1, machine)
     return multiply_latency(code.ops[factor].bits, machine.parameter_bits, machine) + shift
 
 
@@ -114,6 +115,27 @@ def scaled_factor(code: KernelCode | RuleCode, op: Op) -> tuple[int, int]:
     if isinstance(code, RuleCode) and code.ops[number].kind == "shl":
         return int(code.ops[number].args[0]), int(code.ops[number].args[1])
     return number, 0
+
+
+def rounded_later(code: KernelCode | RuleCode) -> dict[int, int]:
+    """By its number the sum or difference of a rule that rounds what a ``scale`` leaves: whose.
+
+    The ``scale`` leaves one bit more, f in halves; ``w + ((f + 1) >> 1)`` is
+    ``(2 * w + 1 + f) >> 1`` and ``w - ((f + 1) >> 1)`` is ``(2 * w - f) >> 1``, so that an adder of
+    one bit more rounds as well. Nothing else may take the result of the ``scale``.
+    """
+    if not isinstance(code, RuleCode):
+        return {}
+    uses = Counter(code.outputs)
+    for op in code.ops:
+        uses.update(op.operands)
+    found = {}
+    for number, op in enumerate(code.ops):
+        places = {"add": op.operands, "sub": op.operands[1:]}.get(op.kind, ())
+        scales = [n for n in places if code.ops[n].kind == "scale" and uses[n] == 1]
+        if scales:
+            found[number] = max(scales)
+    return found
 
 
 def clipped(code: KernelCode | RuleCode, number: int) -> tuple[int, int, int] | None:
@@ -180,6 +202,7 @@ def pipeline(code: KernelCode | RuleCode, machine: Machine) -> Pipeline:
     most = machine.operations_per_stage
     at: list[tuple[int, int]] = []  # stage and steps of each result
     starts: list[int] = []
+    unrounded = set(rounded_later(code).values())
     for number, op in enumerate(code.ops):
         stage, steps = max((at[i] for i in taken(code, number)), default=(0, 0))
         if op.kind in REDUCTIONS:
@@ -193,7 +216,8 @@ def pipeline(code: KernelCode | RuleCode, machine: Machine) -> Pipeline:
                 steps += 1  # for a table, the addition of its base address
         starts.append(stage)
         if op.kind in UNITS:
-            at.append((stage + unit_latency(code, op, machine), 0))
+            latency = unit_latency(code, op, machine, number not in unrounded)
+            at.append((stage + latency, 0))
         elif op.kind == "table":
             # The memory latches an address that is not ready too late in the cycle.
             at.append((stage + (steps == most) + memory_latency(machine), 0))

@@ -25,8 +25,11 @@ class Voja(Rule):
     learning = Error(scalar=True)
 
     def step(self, now: Any, dt: Any) -> dict[str, Any]:
-        """One step of one encoder; `post * learning` belongs to the neuron alone."""
+        """One step of one encoder; `post * learning` belongs to the neuron alone.
+
+        Weights and targets are seen with all bits that two multipliers take.
+        """
         drive = rounded(now.post_activity * now.learning, 17)
-        distance = as_weight(rounded(now.gain * now.input, 26)) - now.weight
-        change = rounded(rounded(distance, 26) * drive, 26)
-        return {"weight": now.weight + change * scaled(self.learning_rate * dt)}
+        apart = rounded(now.weight, 30) - as_weight(now.gain * now.input, 30)
+        change = rounded(apart * drive, 30)
+        return {"weight": now.weight - change * scaled(self.learning_rate * dt)}
