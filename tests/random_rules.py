@@ -121,8 +121,24 @@ class RuleMaker(KernelMaker):
         )
 
 
+class SummingRuleMaker(RuleMaker):
+    """Adds and subtracts scaled results often, as most rules that people write do."""
+
+    def grow(self) -> int:
+        if self.rng.random() < 0.5:
+            return super().grow()
+        pair = self.pick(48), self.scaled()
+        a, b = pair if self.rng.random() < 0.7 else pair[::-1]
+        x, y = self.ops[a], self.ops[b]
+        if self.rng.random() < 0.5:
+            return self.add("add", (a, b), x.lo + y.lo, x.hi + y.hi)
+        return self.add("sub", (a, b), x.lo - y.hi, x.hi - y.lo)
+
+
 class LearningMaker:
     """Adds neurons that fire, and projections between them that learn, to a random Program."""
+
+    rule_maker = RuleMaker
 
     def __init__(
         self,
@@ -146,7 +162,7 @@ class LearningMaker:
         self.rules = {}
         for n in range(integer(self.family, 1, 3)):
             gate = gates[integer(self.family, 0, 3)]
-            self.rules[f"r{n}"] = RuleMaker(self.family, f"r{n}", machine).make_rule(gate)
+            self.rules[f"r{n}"] = self.rule_maker(self.family, f"r{n}", machine).make_rule(gate)
         tables = dict(base.tables)
         self.sets = {}
         for name, rule in self.rules.items():
@@ -326,6 +342,12 @@ def random_learning_program(
 ) -> Program:
     """A random legal Program with learned weights; see `random_programs.random_program`."""
     return LearningMaker(seed, machine, largest).make()
+
+
+class SummingMaker(LearningMaker):
+    """The same with rules of `SummingRuleMaker`."""
+
+    rule_maker = SummingRuleMaker
 
 
 def mixed_program(seed: int, machine: Machine | None = None, largest: int = 63) -> Program:

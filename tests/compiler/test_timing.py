@@ -5,8 +5,15 @@ import pytest
 
 from spikeloom.compiler.clock import PhaseClock, busy_cycles, phase_cycles
 from spikeloom.compiler.instructions import Evt, Mac, Map
-from spikeloom.compiler.kernels.code import KernelCode, Op, Port
-from spikeloom.compiler.kernels.pipeline import multiplier_chunks, multiply_latency, pipeline
+from spikeloom.compiler.kernels.code import KernelCode, Op, Parameter, Port
+from spikeloom.compiler.kernels.neurons import LIF
+from spikeloom.compiler.kernels.pipeline import (
+    multiplier_chunks,
+    multiply_latency,
+    pipeline,
+    rounded_later,
+)
+from spikeloom.compiler.kernels.rule_code import RuleCode
 from spikeloom.compiler.machine import Machine
 from spikeloom.compiler.timing import accumulate_writes, latencies
 
@@ -124,3 +131,49 @@ def test_several_operations_in_a_stage_make_a_shorter_pipeline():
     assert latencies(slow).map_input == 1 + 1 + 3
     assert latencies(MACHINE).row == 10
     assert latencies(slow).row == 1 + 1 + 1 + 2 + 1
+
+
+def summing_rule(*ops: Op, outputs: tuple[int, ...] = (-1,)) -> RuleCode:
+    """A rule of a weight that is scaled twice, and `ops` behind these."""
+    ops = (
+        Op("weight", (), -64, 64, 0),
+        Op("scale", (0, "rate"), -64, 64, 0),
+        Op("scale", (0, "other"), -64, 64, 0),
+        *ops,
+    )
+    results = tuple(n % len(ops) for n in outputs)
+    parameters = tuple(Parameter(n, True, -128, 127, 0) for n in ("rate", "other"))
+    weight = Port("weight", -300, 300, 0)
+    states = tuple(Port(f"s{n}", -300, 300, 0) for n in range(len(outputs) - 1))
+    return RuleCode(
+        "sums", weight, states, (), parameters, (), ops, results[0], results[1:], "always"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ops", "outputs", "rounded"),
+    [
+        ([Op("add", (0, 1), -128, 128, 0)], (-1,), {3: 1}),
+        ([Op("add", (1, 0), -128, 128, 0)], (-1,), {3: 1}),
+        ([Op("sub", (0, 1), -128, 128, 0)], (-1,), {3: 1}),
+        ([Op("sub", (1, 0), -128, 128, 0)], (-1,), {}),  # it would take one adder more
+        ([Op("add", (1, 2), -128, 128, 0)], (-1,), {3: 2}),  # one of both
+        ([Op("add", (1, 1), -128, 128, 0)], (-1,), {}),
+        ([Op("add", (0, 1), -128, 128, 0)], (-1, 1), {}),  # stored itself
+        (
+            [Op("add", (0, 1), -128, 128, 0), Op("max", (1, 3), -128, 128, 0)],
+            (-1,),
+            {},
+        ),  # needed elsewhere
+    ],
+)
+def test_a_sum_rounds_what_nothing_else_takes(ops, outputs, rounded):
+    code = summing_rule(*ops, outputs=outputs)
+    assert rounded_later(code) == rounded
+    p = pipeline(code, MACHINE)
+    for number in (1, 2):
+        assert p.stages[number] == 3 + (2 if number in rounded.values() else 3)
+
+
+def test_neurons_round_what_they_scale():
+    assert rounded_later(LIF.code(MACHINE)) == {}

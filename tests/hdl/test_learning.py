@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from cores import generate, shape_for, side_by_side
 from random_programs import FAMILY
-from random_rules import driven, mixed_program, random_learning_program
+from random_rules import SummingMaker, driven, mixed_program, random_learning_program
 
 from spikeloom.compiler.instructions import Cnv, Evt, Mac, Map, Upd
+from spikeloom.compiler.kernels.pipeline import rounded_later
 from spikeloom.sim.compare import compare
 from spikeloom.sim.predict import PredictingEngine
 from spikeloom.sim.rtl.engine import RtlEngine
@@ -34,6 +35,39 @@ def family_of(family, operations_per_stage):
 @pytest.mark.parametrize("family", range(FAMILIES))
 def test_every_write_in_its_cycle(family):
     programs = family_of(family, OPERATIONS_PER_STAGE[family % len(OPERATIONS_PER_STAGE)])
+    core = generate(shape_for(list(programs.values())))
+    for seed, program in programs.items():
+        comparison, wrong = side_by_side(program, *core, STEPS, driven(seed, program, STEPS))
+        assert not comparison.differences, f"seed {seed}: {comparison.first}"
+        assert not wrong, f"seed {seed}: {wrong}"
+
+
+SUMMING = {35: 1, 4: 2, 6: 3}
+"""Families whose rules add up what they scale, and operations per stage."""
+
+
+def summing(family):
+    """Programs of a family, by seed."""
+    programs = {}
+    for seed in range(family * FAMILY, (family + 1) * FAMILY):
+        program = SummingMaker(seed, None, 63).make()
+        machine = replace(program.machine, operations_per_stage=SUMMING[family])
+        programs[seed] = replace(program, machine=machine)
+    return programs
+
+
+def test_rules_that_add_up_have_all_kinds_of_sums():
+    found = set()
+    for family in SUMMING:
+        for code in next(iter(summing(family).values())).rules.values():
+            for number, scaled in rounded_later(code).items():
+                found.add((code.ops[number].kind, code.ops[number].operands.index(scaled)))
+    assert found == {("add", 0), ("add", 1), ("sub", 1)}
+
+
+@pytest.mark.parametrize("family", SUMMING)
+def test_sums_round_what_was_scaled(family):
+    programs = summing(family)
     core = generate(shape_for(list(programs.values())))
     for seed, program in programs.items():
         comparison, wrong = side_by_side(program, *core, STEPS, driven(seed, program, STEPS))

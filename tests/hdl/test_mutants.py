@@ -11,7 +11,7 @@ from competing import network
 from cores import generate, shape_for, side_by_side
 from random_convolutions import random_convolution_program, sparse_inputs
 from random_programs import FAMILY, random_inputs, random_program
-from random_rules import driven, random_learning_program
+from random_rules import SummingMaker, driven, random_learning_program
 
 from spikeloom.compiler.errors import ToolError
 from spikeloom.runtime.simulator import Simulator
@@ -99,6 +99,15 @@ LEARNING_MUTANTS = {
     "limits of another population": ("loom_core.mapper", "update_goes", "1'h0"),
     "offset of the word before": ("loom_core.updater", "taken_*", "1'h0"),
     "looks on too early": ("loom_core.updater", "resumes_*", "taken"),
+}
+
+
+SUMMING_SEEDS = range(35 * FAMILY, 36 * FAMILY)  # a rule that adds and subtracts what it scales
+
+SUMMING_MUTANTS = {
+    "half not added": ("loom_core.updater.rule_0.row_r8_scaler", "shift_fine", "{} & ~1"),
+    "half not taken off": ("loom_core.updater.rule_0.row_r11_scaler", "shift_fine", "{} & ~1"),
+    "half always taken off": ("loom_core.updater.rule_0.row_r11_scaler", "shift_fine", "{} | 1"),
 }
 
 
@@ -223,6 +232,27 @@ def test_the_sound_core_learns(learning_programs, learning_core):
 def test_mutants_that_learn_are_caught(learning_programs, learning_core, name):
     verilog, layout = learning_core
     caught = differences(learning_programs, mutate(verilog, *LEARNING_MUTANTS[name]), layout)
+    assert caught is not None, f"nobody noticed: {name}"
+
+
+@pytest.fixture(scope="module")
+def summing_programs():
+    return {seed: SummingMaker(seed, None, 63).make() for seed in SUMMING_SEEDS}
+
+
+@pytest.fixture(scope="module")
+def summing_core(summing_programs):
+    return generate(shape_for(list(summing_programs.values())))
+
+
+def test_the_sound_core_adds_up(summing_programs, summing_core):
+    assert differences(summing_programs, *summing_core) is None
+
+
+@pytest.mark.parametrize("name", SUMMING_MUTANTS)
+def test_mutants_that_add_up_are_caught(summing_programs, summing_core, name):
+    verilog, layout = summing_core
+    caught = differences(summing_programs, mutate(verilog, *SUMMING_MUTANTS[name]), layout)
     assert caught is not None, f"nobody noticed: {name}"
 
 
