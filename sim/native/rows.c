@@ -3,8 +3,9 @@
 #include <immintrin.h>
 #endif
 
-/* Words in which the bits of sums are gathered: as many as fit into the widest vectors. */
-enum { SEEN = 8 };
+/* Words in which the bits of sums are gathered: as many as fit into the widest vectors, and one for
+ * what is left over, which a processor can store without waiting for it at the next load. */
+enum { SEEN = 9 };
 
 /* What is in `from`, and up to four rows, each times its value, into `sum` or, if `makes`, divided by
  * 2**shift, less `middle`, into `input`; then the bits that are set in any of the sums are left in
@@ -95,7 +96,7 @@ static inline void combine(const accumulator_t *from, accumulator_t *sum,
             sum[i] = s;
     }
     if (makes)
-        seen[0] |= left;
+        seen[SEEN - 1] |= left;
 }
 
 /* sum = from + up to four rows, each times its value. */
