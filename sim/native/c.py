@@ -244,7 +244,7 @@ class C:
                 "",
                 *(
                     (folder / f"{name}.c").read_text()
-                    for name in ("rows", "pairs", "loom", "sums", "run")
+                    for name in ("rows", "pairs", "sparse", "loom", "sums", "run")
                 ),
             ]
         )

@@ -308,6 +308,7 @@ static void execute(context_t *context, const instruction_t *in)
     case EVT_WIDE:
     case EVT_NARROW: evt(context, in); break;
     case EVT_COLUMNS: evt_columns(context, in); break;
+    case EVT_SPARSE: evt_sparse(context, in); break;
     case MAP:
         kernels[in->kernel](context, in);
         capture(context, in);

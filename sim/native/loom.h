@@ -78,7 +78,8 @@ typedef enum {
     KEEP,
     EVT_COLUMNS,
     SUM,
-    MAC_PAIRS
+    MAC_PAIRS,
+    EVT_SPARSE
 } opcode_t;
 
 typedef enum { GATE_ALWAYS, GATE_PRE, GATE_POST } gate_t;
@@ -125,6 +126,7 @@ typedef struct {
     int64_t bits;   /* and the bits of sums, with that, of which nothing is limited */
     int64_t lo;     /* and the range of the input */
     int64_t hi;
+    int64_t entries; /* EVT_SPARSE: of each row */
 } instruction_t;
 
 /* Operands of an instruction that are the same in all copies: values or events; of UPD these two. */

@@ -81,15 +81,30 @@ static inline void add_pairs(accumulator_t *to, int64_t n, const weight_t *w, in
     }
 }
 
-/* The two parts of values, in pairs, the first one below; behind the last one stands a zero. */
-static inline void split_values(const value_t *x, int64_t rows, int32_t *lower, int32_t *upper)
+/* The lower parts of two values in one word, and the upper ones. */
+static inline int32_t lower_parts(value_t first, value_t second)
 {
-    const int32_t mask = (1 << LOWER_BITS) - 1;
-    for (int64_t k = 0; k < rows; k += 2) {
-        const uint32_t first = (uint32_t)x[k], second = k + 1 < rows ? (uint32_t)x[k + 1] : 0;
-        const uint32_t up = (uint32_t)((int32_t)first >> LOWER_BITS);
-        lower[k / 2] = (int32_t)((first & mask) | (second & mask) << 16);
-        upper[k / 2] = (int32_t)((up & 0xffff) | (second >> LOWER_BITS) << 16);
+    const uint32_t mask = (1 << LOWER_BITS) - 1;
+    return (int32_t)(((uint32_t)first & mask) | ((uint32_t)second & mask) << 16);
+}
+
+static inline int32_t upper_parts(value_t first, value_t second)
+{
+    const uint32_t up = (uint32_t)(first >> LOWER_BITS) & 0xffff;
+    return (int32_t)(up | (uint32_t)(second >> LOWER_BITS) << 16);
+}
+
+/* Of all values, in pairs; with the last one of an odd number goes a zero. */
+static inline void split_values(const value_t *restrict x, int64_t rows, int32_t *restrict lower,
+                                int32_t *restrict upper)
+{
+    for (int64_t p = 0; p < rows / 2; p++) {
+        lower[p] = lower_parts(x[2 * p], x[2 * p + 1]);
+        upper[p] = upper_parts(x[2 * p], x[2 * p + 1]);
+    }
+    if (rows & 1) {
+        lower[rows / 2] = lower_parts(x[rows - 1], 0);
+        upper[rows / 2] = upper_parts(x[rows - 1], 0);
     }
 }
 

@@ -20,14 +20,15 @@ from .bounds import largest_payload, largest_sums, largest_weights
 from .generate import payload_source
 from .joined import Joined, joined_products
 from .kept import Kept, kept_inputs
+from .layouts import VECTOR, in_pairs, is_diagonal, paired, sparse
 from .learned_place import LearnedPlace
 from .packing import Packer
 from .walk import parameter_slots
 
 (
     MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL, KEEP, EVT_COLUMNS,
-    SUM, MAC_PAIRS,
-) = range(12)  # fmt: skip
+    SUM, MAC_PAIRS, EVT_SPARSE,
+) = range(13)  # fmt: skip
 """`opcode_t` of loom.h."""
 
 FIELDS = (
@@ -35,7 +36,7 @@ FIELDS = (
     "input_fits output_shift state parameters population payload_shift "
     "captures capture_count gate skip shift stencil reach learned watched held held_number "
     "kept kept_number ports port_count front transposed "
-    "segments segment_count offset bits lo hi"
+    "segments segment_count offset bits lo hi entries"
 ).split()
 """`instruction_t` of loom.h."""
 
@@ -59,17 +60,8 @@ quarter of that are long enough for vectors."""
 HELD_ROWS = 8
 """A product with fewer rows is no cheaper when its sums are kept."""
 
-PAIRED_ROWS = 16
-"""From so many rows on, two at a time are faster than one pass with other products (pairs.c)."""
-
-LOWER_BITS = 9
-"""As in pairs.c."""
-
 KEPT_HEAD = 16
 """Words in front of the numbers of a kept input, as in loom.h."""
-
-VECTOR = 16
-"""Elements of the widest vectors."""
 
 
 @dataclass
@@ -109,33 +101,6 @@ class Table:
     learned_size: int
     held_size: int
     held_sums: int
-
-
-def _in_pairs(rows: np.ndarray, value_bits: int) -> bool:
-    """Whether 32 bits hold the sums of pairs of rows, see pairs.c; rows are (rows, elements)."""
-    largest = max(1 << LOWER_BITS, 1 << max(value_bits - 1 - LOWER_BITS, 0))
-    sizes = np.abs(rows.astype(np.int64))
-    return bool(
-        len(rows) >= PAIRED_ROWS
-        and largest <= 1 << 15
-        and sizes.max() < 1 << 15
-        and sizes.sum(axis=0).max() * largest < 1 << 31
-        and np.count_nonzero(rows) > rows.size // 2
-    )
-
-
-def _paired(rows: np.ndarray) -> np.ndarray:
-    """Two rows in one, each number in half of a word: int64 (half the rows, padded elements)."""
-    even = np.pad(rows, ((0, len(rows) % 2), (0, -rows.shape[1] % VECTOR)))
-    return (even[::2] & 0xFFFF) | (even[1::2].astype(np.int64) << 16)
-
-
-def _is_diagonal(padded: np.ndarray, i: Mac) -> bool:
-    """Whether each value of a product goes to the accumulator element of its own number."""
-    if i.rows != i.length:
-        return False
-    rows = padded.reshape(i.rows, -1)[:, : i.length]
-    return bool(np.count_nonzero(rows) == np.count_nonzero(rows.diagonal()))
 
 
 class Builder:
@@ -318,7 +283,7 @@ class Builder:
         columns = learned is None and isinstance(i, Mac) and i.length <= SHORT_ROW < i.rows
         few = isinstance(i, Evt) and i.length <= FEW_COLUMNS
         length = i.length if columns or few else self._vector_length(i)
-        diagonal = learned is None and isinstance(i, Mac) and _is_diagonal(padded, i)
+        diagonal = learned is None and isinstance(i, Mac) and is_diagonal(padded, i)
         if learned is not None:
             length = i.length if learned.transposed else learned.stride
         elif diagonal:
@@ -329,18 +294,21 @@ class Builder:
             record["opcode"] = MAC_DIAGONAL
         elif isinstance(i, Mac):
             record["opcode"] = MAC_COLUMNS if columns else MAC_ROWS
-            if not columns and learned is None and _in_pairs(rows, self.program.machine.value_bits):
+            if not columns and learned is None and in_pairs(rows, self.program.machine.value_bits):
                 record["opcode"] = MAC_PAIRS
-                rows = _paired(rows)
+                rows = paired(rows)
         else:
             record["opcode"] = EVT_NARROW if self._fits_32_bits(i) else EVT_WIDE
             if learned is not None and learned.transposed:
                 record["opcode"] = EVT_COLUMNS
+            elif learned is None and not few and (found := sparse(rows[:, : i.length])) is not None:
+                rows, record["entries"] = found
+                record["opcode"], length = EVT_SPARSE, i.length
             record["list"] = i.list
             record["payload_shift"] = self.payload_shift(i.list)
         record["clear"] = i.clear
         layout = int(record["opcode"][0])
-        if layout not in (MAC_COLUMNS, MAC_DIAGONAL, MAC_PAIRS):
+        if layout not in (MAC_COLUMNS, MAC_DIAGONAL, MAC_PAIRS, EVT_SPARSE):
             layout = MAC_ROWS
         key = (i.weights, i.rows, i.words, length, layout)
         record["watched"] = -1

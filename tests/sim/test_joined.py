@@ -21,8 +21,9 @@ from spikeloom.sim.native.batch import NativeBatch
 from spikeloom.sim.native.c import C
 from spikeloom.sim.native.engine import NativeEngine
 from spikeloom.sim.native.generate import generate
+from spikeloom.sim.native.layouts import in_pairs
 from spikeloom.sim.native.rehearse import agrees, rehearsal
-from spikeloom.sim.native.table import KEEP, MAC_PAIRS, MAP, SUM, Builder, _in_pairs
+from spikeloom.sim.native.table import KEEP, MAC_PAIRS, MAP, SUM, Builder
 
 STEPS = 7
 
@@ -226,7 +227,7 @@ def test_encoders_of_an_ensemble_array_take_one_product_each():
     assert [s.weights().sum() for s in best] == lengths
 
 
-def test_products_of_many_rows_go_in_pairs():
+def test_products_of_many_rows_goin_pairs():
     seen = Counter()
     for seed in range(200):
         program = program_of(seed % 12, seed)
@@ -234,11 +235,11 @@ def test_products_of_many_rows_go_in_pairs():
         seen.update(records["opcode"].tolist())
     assert seen[MAC_PAIRS] > 5, seen
     rows = np.full((16, 16), (1 << 17) - 1, np.int32)
-    assert not _in_pairs(rows, 18)
-    assert _in_pairs(rows >> 2, 18)
-    assert not _in_pairs(np.repeat(rows >> 2, 16, axis=0), 18)  # 32 bits might not hold the sums
-    assert not _in_pairs(np.eye(16, dtype=np.int32), 18)
-    assert not _in_pairs(rows >> 2, 30)
+    assert not in_pairs(rows, 18)
+    assert in_pairs(rows >> 2, 18)
+    assert not in_pairs(np.repeat(rows >> 2, 16, axis=0), 18)  # 32 bits might not hold the sums
+    assert not in_pairs(np.eye(16, dtype=np.int32), 18)
+    assert not in_pairs(rows >> 2, 30)
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="flags of x86 compilers")
