@@ -82,6 +82,14 @@ class _Search:
             if isinstance(i, Upd) or (isinstance(i, Mac | Evt) and i.weights in learned):
                 self.own.add(number)
         self.maps = {n: i for n, i in enumerate(self.instructions) if isinstance(i, Map)}
+        made = {e for m in self.maps.values() if m.list < 0 for e in _elements(m.target, m.length)}
+        self.mixed = {
+            number
+            for number, i in enumerate(self.instructions)
+            if isinstance(i, Mac) or (isinstance(i, Cnv) and i.list < 0)
+            if not made.issuperset(_elements(i.source, i.rows))
+        }
+        """Those that read constants or inputs, perhaps among values that populations make."""
         self.operands = {
             number: operands
             for number, i in enumerate(self.instructions)
@@ -166,6 +174,8 @@ class _Search:
                     self.own |= maps  # all of an operand has to lie in one place
                 if number in self.own and any(m > number >= 0 for m in maps):
                     self.own |= maps  # seen one step later: what is done once is ahead already
+                if number in self.own and number in self.mixed:
+                    self.own |= maps  # copies take over what populations make, and nothing else
         for writer, readers in self.readers.items():
             if writer in self.own or readers & self.own:
                 self.own |= {writer, *readers}
@@ -196,6 +206,10 @@ class _Search:
             frozenset(name for name, number in seen if operands[number]),
             frozenset(read),
         )
+
+
+def _elements(first: int, size: int) -> range:
+    return range(first, first + size)
 
 
 def _overlap(first: int, size: int, other: int, other_size: int) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_programs import FAMILY, random_inputs, random_program
 
@@ -171,6 +171,7 @@ def test_engines_agree(number, seed, longest):
 
 @settings(max_examples=30, deadline=None)
 @given(number=st.integers(0, 11), seed=st.integers(0, 2**30))
+@example(number=3, seed=1)  # a product of constants and of what a population makes, side by side
 def test_batches_agree(number, seed):
     program = program_of(number, seed)
     batch = NativeBatch(program, 3, threads=1)
