@@ -29,12 +29,13 @@ from ..check import (
     check_program,
     output_port,
 )
+from .division import Division, divide
 from .engine import compiled_library
 from .follow import TO_BOTH, TO_COPIES, TO_FRONT
 from .library import Port, Region, Segment, input_record, load, output_record
 from .memories import Memories
 from .table import Builder
-from .together import Division, Results, divide, prepare, regions, results, segments, spread
+from .together import Results, prepare, regions, results, segments, spread
 
 PART = 4096
 """Steps that are done in one call, so that an interrupt is heeded."""
@@ -88,7 +89,11 @@ class NativeBatch:
         self._table = self._builder.build()
         # Behind the copies, for each thread, a place for what is the same in all.
         self._memories = Memories(program, self._builder, self._table, copies + self.threads)
-        self._maps = frozenset(n for n, i in enumerate(program.instructions) if isinstance(i, Map))
+        self._all = {
+            number: np.ones(i.length, bool)
+            for number, i in enumerate(program.instructions)
+            if isinstance(i, Map)
+        }
         self._divisions: dict[Any, _Common] = {}
         self.reset()
 
@@ -97,7 +102,7 @@ class NativeBatch:
         self._memories.reset()
         self._unchecked: set[int] = set()
         self._own_ports: set[str] = set()
-        self._own_maps: set[int] = set()
+        self._own: dict[int, np.ndarray] = {}
 
     def run(
         self,
@@ -192,7 +197,7 @@ class NativeBatch:
             for thread, begin in enumerate(begins):
                 copies = slice(begin, min(begin + chunk, self.copies))
                 spread(common.results, self._memories, self.copies + thread, copies)
-        self._own_maps |= self._maps - division.shared if together else self._maps
+        self._own |= division.own if together else self._all
         return outputs
 
     def _empty(self, record: Sequence[str], steps: int) -> dict[str, np.ndarray]:
@@ -203,9 +208,10 @@ class NativeBatch:
 
     def _common(self) -> _Common:
         """What is the same in all copies, as the compiled code wants it."""
-        key = frozenset(self._own_ports), frozenset(self._own_maps)
+        own = frozenset((n, neurons.tobytes()) for n, neurons in self._own.items())
+        key = frozenset(self._own_ports), own
         if key not in self._divisions:
-            division = divide(self.program, *key)
+            division = divide(self.program, self._own_ports, self._own, twice=True)
             begins = self._table.begins
             records = self._table.records.copy()
             for number, operands in division.operands.items():
@@ -235,7 +241,7 @@ class NativeBatch:
         """Overwrite a memory of one copy; see `spikeloom.sim.engine.Engine.load_memory`."""
         self._memories.load(name, self._number(copy), check_content(self.program, name, content))
         if name in ("value", "state"):  # what is learned belongs to each copy anyway
-            self._own_maps |= self._maps
+            self._own |= self._all
         if name in ("weight", "residual"):
             self._unchecked.add(copy)
 

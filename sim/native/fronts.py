@@ -2,7 +2,7 @@
 
 In a sweep many engines see the same images with the same input neurons, and differ behind these: in
 what they have learned, or in a learning rate. The first engine that does some steps keeps what the
-others read of the populations from which no learned weight is reached (`together.py`); an engine
+others read of the populations from which no learned weight is reached (`division.py`); an engine
 that begins with the same states and gets the same inputs does only the rest. Whether two are the
 same is decided by comparing numbers, all of them.
 """
@@ -22,10 +22,11 @@ import numpy as np
 
 from ...compiler.instructions import Cnv, Evt, Mac, Map
 from ...compiler.program import Program
+from .division import Division, divide
 from .library import Context, Region, Segment
 from .memories import Memories
 from .table import Builder, Table
-from .together import Division, Part, divide, parts, regions, saturating, segments
+from .together import Part, parts, regions, saturating, segments
 
 MOST_BYTES = 1 << 28
 """What is kept for others takes no more than this; the oldest goes first."""
@@ -58,7 +59,7 @@ class FrontPlan:
         self, program: Program, builder: Builder, table: Table, memories: Memories
     ) -> None:
         self.program, self.builder, self.table = program, builder, table
-        self.division: Division = divide(program, (), ())
+        self.division: Division = divide(program, (), {})
         begins = table.begins
         self.records = table.records.copy()
         for number, operands in self.division.operands.items():

@@ -163,13 +163,15 @@ typedef struct {
 
 enum { POST = 4 };
 
-/* Instructions that are executed one after the other, once for all copies or in each. */
+/* Instructions that are executed one after the other, in each copy (0), once for all (1), or both. */
 typedef struct {
     int64_t phase;
     int64_t begin;
     int64_t end;
     int64_t front;
 } segment_t;
+
+enum { IN_BOTH = 2 };
 
 typedef void kernel_function(context_t *context, const instruction_t *instruction);
 typedef kernel_function rule_function;

@@ -151,7 +151,7 @@ static void execute_segments(context_t *context, const instruction_t *instructio
             if ((input->step_stride || step == 0) &&
                 input->front != (front ? TO_COPIES : TO_FRONT))
                 hold_port(context, input, row_of(input, copy, step));
-        if (s->front == front)
+        if (s->front == front || s->front == IN_BOTH)
             execute_all(context, instructions, s->begin, s->end, skip);
     }
 }

@@ -8,212 +8,18 @@ that they are what they would be if each had been alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
-from ...compiler.program import OutputPort, Program
-from .kept import readings
+from ...compiler.instructions import Cnv, Evt, Mac, Map, Upd
+from ...compiler.program import Program
+from .division import Division
 from .library import Region, Segment
 from .memories import Memories
 
-FRONT_SOURCE, FRONT_PRE, FRONT_POST = 1, 2, 4
-"""`front_t` of loom.h."""
-
-
-@dataclass(frozen=True)
-class Division:
-    """What is done once, and what in each copy.
-
-    Attributes
-    ----------
-    shared : frozenset of int
-        Numbers of the instructions that are done once.
-    operands : dict of int -> int
-        For the others, which operands are the same in all copies, as `front_t` says.
-    ports : frozenset of str
-        Input ports that only what is done once reads.
-    outputs : frozenset of str
-        Output ports of what is done once.
-    read : frozenset of int
-        The ``MAP`` instructions that are done once and whose results the others read.
-    """
-
-    shared: frozenset[int]
-    operands: dict[int, int]
-    ports: frozenset[str]
-    outputs: frozenset[str]
-    read: frozenset[int]
-
-
-def divide(program: Program, own_ports: Collection[str], own_maps: Collection[int]) -> Division:
-    """Find out what is the same in all copies.
-
-    Parameters
-    ----------
-    program : Program
-    own_ports : collection of str
-        Input ports that differ from copy to copy.
-    own_maps : collection of int
-        Numbers of ``MAP`` instructions whose states may differ.
-    """
-    found = _Search(program, own_ports, own_maps)
-    while found.grow():
-        pass
-    return found.division()
-
-
-class _Search:
-    def __init__(
-        self, program: Program, own_ports: Collection[str], own_maps: Collection[int]
-    ) -> None:
-        self.program = program
-        self.instructions = program.instructions
-        self.own_ports = set(own_ports)
-        self.own = set(own_maps)
-        """Instructions that each copy has to do; those that are found out so far."""
-        self.readers: dict[int, set[int]] = {}
-        for writer, reader in readings(self.instructions, program.machine.lanes):
-            self.readers.setdefault(writer, set()).add(reader)
-        learned = {p.weights for p in program.projections.values()}
-        for number, i in enumerate(self.instructions):
-            if isinstance(i, Upd) or (isinstance(i, Mac | Evt) and i.weights in learned):
-                self.own.add(number)
-        self.maps = {n: i for n, i in enumerate(self.instructions) if isinstance(i, Map)}
-        made = {e for m in self.maps.values() if m.list < 0 for e in _elements(m.target, m.length)}
-        self.mixed = {
-            number
-            for number, i in enumerate(self.instructions)
-            if isinstance(i, Mac) or (isinstance(i, Cnv) and i.list < 0)
-            if not made.issuperset(_elements(i.source, i.rows))
-        }
-        """Those that read constants or inputs, perhaps among values that populations make."""
-        self.operands = {
-            number: operands
-            for number, i in enumerate(self.instructions)
-            if (operands := self._operands(i))
-        }
-        # What is looked at has to lie in one place, too: outputs are numbered from -1 downwards.
-        for number, port in enumerate(program.outputs.values(), start=1):
-            self.own.add(-number)
-            self.operands[-number] = {FRONT_SOURCE: (self._seen(port), set())}
-
-    def _operands(self, i: Instruction) -> dict[int, tuple[set[int], set[str]]]:
-        """For each operand the ``MAP`` instructions and the input ports that it is made of."""
-        if isinstance(i, Upd):
-            fired = set() if i.gate == "always" else self._listed(i.list)
-            pre = {n for n, m in self.maps.items() if _overlap(m.state, m.length, i.pre, i.rows)}
-            if not i.pre_slots:
-                pre = set()
-            post = {
-                n
-                for n, m in self.maps.items()
-                for _, memory, base in m.captures
-                for wanted, first in i.post
-                if memory == wanted
-                and _overlap(base, self._words(m.length), first, self._words(i.length))
-            }
-            return {
-                FRONT_SOURCE: (fired, set()),
-                FRONT_PRE: (pre, set()),
-                FRONT_POST: (post, set()),
-            }
-        if isinstance(i, Evt) or (isinstance(i, Cnv) and i.list >= 0):
-            return {FRONT_SOURCE: (self._listed(i.list), set())}
-        if isinstance(i, Mac | Cnv):
-            made = {
-                n
-                for n, m in self.maps.items()
-                if m.list < 0 and _overlap(m.target, m.length, i.source, i.rows)
-            }
-            ports = {
-                name
-                for name, p in self.program.inputs.items()
-                if _overlap(p.base, p.size, i.source, i.rows)
-            }
-            return {FRONT_SOURCE: (made, ports)}
-        return {}
-
-    def _seen(self, port: OutputPort) -> set[int]:
-        """The ``MAP`` instructions that make what an output shows."""
-        if port.memory == "event":
-            return self._listed(port.slot)
-        lanes = self.program.machine.lanes
-        first = port.first_element(lanes)
-        if port.memory == "accumulator":
-            self.own |= {
-                number
-                for number, i in enumerate(self.instructions)
-                if isinstance(i, Mac | Evt | Cnv)
-                and _overlap(i.target * lanes, i.words * lanes, first, port.size)
-            }
-            return set()
-        of_value = port.memory == "value"
-        return {
-            n
-            for n, m in self.maps.items()
-            if (m.list < 0 or not of_value)
-            and _overlap(m.target if of_value else m.state, m.length, first, port.size)
-        }
-
-    def _words(self, elements: int) -> int:
-        return self.program.machine.words(elements)
-
-    def _listed(self, number: int) -> set[int]:
-        return {n for n, m in self.maps.items() if m.list == number}
-
-    def grow(self) -> bool:
-        """Find more that each copy has to do; returns whether there was."""
-        before = len(self.own)
-        for number, operands in self.operands.items():
-            for maps, ports in operands.values():
-                if maps & self.own or ports & self.own_ports:
-                    self.own.add(number)
-                    self.own |= maps  # all of an operand has to lie in one place
-                if number in self.own and any(m > number >= 0 for m in maps):
-                    self.own |= maps  # seen one step later: what is done once is ahead already
-                if number in self.own and number in self.mixed:
-                    self.own |= maps  # copies take over what populations make, and nothing else
-        for writer, readers in self.readers.items():
-            if writer in self.own or readers & self.own:
-                self.own |= {writer, *readers}
-        for number, i in enumerate(self.instructions):
-            # What nobody reads is left in the accumulators of each copy.
-            if isinstance(i, Mac | Evt | Cnv) and number not in self.readers:
-                self.own.add(number)
-        return len(self.own) > before
-
-    def division(self) -> Division:
-        shared = frozenset(range(len(self.instructions))) - self.own
-        operands, needed = {}, set(self.own_ports)
-        read: set[int] = set()
-        for number in self.own:
-            flags = 0
-            for flag, (maps, ports) in self.operands.get(number, {}).items():
-                if maps and not maps & self.own:
-                    flags |= flag
-                    read |= maps if number >= 0 else set()
-                else:
-                    needed |= ports
-            operands[number] = flags
-        seen = zip(self.program.outputs, range(-1, -len(self.program.outputs) - 1, -1), strict=True)
-        return Division(
-            shared,
-            {number: flags for number, flags in operands.items() if number >= 0},
-            frozenset(self.program.inputs) - needed,
-            frozenset(name for name, number in seen if operands[number]),
-            frozenset(read),
-        )
-
-
-def _elements(first: int, size: int) -> range:
-    return range(first, first + size)
-
-
-def _overlap(first: int, size: int, other: int, other_size: int) -> bool:
-    return first < other + other_size and other < first + size
+ONCE, IN_BOTH = 1, 2
+"""`Segment.front`: what is done once, and what is done once and in each copy, too."""
 
 
 def segments(program: Program, division: Division, begins: np.ndarray) -> list[Segment]:
@@ -231,7 +37,11 @@ def segments(program: Program, division: Division, begins: np.ndarray) -> list[S
     for phase, instructions in enumerate(program.phases):
         found.append(Segment(phase, int(begins[number]), int(begins[number]), 1))
         for _ in instructions:
-            once = int(number in division.shared)
+            once = 0
+            if number in division.shared:
+                once = ONCE
+            elif number in division.twice:
+                once = IN_BOTH
             end = int(begins[number + 1])
             if found[-1].begin == found[-1].end or found[-1].front != once:
                 found.append(Segment(phase, int(begins[number]), end, once))
@@ -333,6 +143,8 @@ class Results:
     Attributes
     ----------
     parts : list of Part
+    begins : list of Part
+        What it begins with, but the copies have in the end themselves.
     saturating : list of int
         Places of its counts of saturations.
     ports : list of int
@@ -340,6 +152,7 @@ class Results:
     """
 
     parts: list[Part]
+    begins: list[Part]
     saturating: list[int]
     ports: list[int]
 
@@ -347,26 +160,37 @@ class Results:
 def results(program: Program, division: Division, memories: Memories) -> Results:
     """Find where what is done once leaves its results."""
     ports = [n for n, name in enumerate(program.inputs) if name in division.ports]
+    begins = [
+        Part("state", slot * memories.stride + i.state, i.length)
+        for i in (program.instructions[n] for n in sorted(division.twice))
+        if isinstance(i, Map)
+        for slot in sorted(_slots(program, i))
+    ]
     return Results(
-        parts(program, division, memories), saturating(program, division, memories), ports
+        parts(program, division, memories), begins, saturating(program, division, memories), ports
     )
 
 
 def spread(found: Results, memories: Memories, source: int, copies: slice) -> None:
     """Write what is done once from one place among the copies into others."""
-    for part in found.parts:
-        array = getattr(memories, part.name)
-        place = slice(part.begin, part.begin + part.size)
-        array[copies, place] = array[source, place]
+    _copy(found.parts, memories, source, copies)
     for number in found.saturating:
         memories.saturations[copies, number] = memories.saturations[source, number]
     for number in found.ports:
         memories.version[copies, number] += 1
 
 
+def _copy(moved: list[Part], memories: Memories, source: int, copies: slice) -> None:
+    for part in moved:
+        array = getattr(memories, part.name)
+        place = slice(part.begin, part.begin + part.size)
+        array[copies, place] = array[source, place]
+
+
 def prepare(found: Results, memories: Memories, copy: int, place: int) -> None:
     """Let `place`, where things are done once, begin with what a copy has."""
     spread(found, memories, copy, slice(place, place + 1))
+    _copy(found.begins, memories, copy, slice(place, place + 1))
     memories.value[place] = memories.value[copy]
     memories.accumulator[place] = memories.accumulator[copy]
     memories.version[place] += 1

@@ -1,7 +1,10 @@
 """What is the same in all copies is done once, and gives what each copy alone gives."""
 
+import random
 from dataclasses import replace
+from functools import cache
 
+import nengo
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,23 +12,93 @@ from hypothesis import strategies as st
 from random_programs import random_inputs, random_program
 from random_rules import driven, random_learning_program
 
-from spikeloom.compiler.instructions import Evt, Map
+import spikeloom
+from spikeloom.compiler.instructions import Evt, Mac, Map
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native.batch import NativeBatch
-from spikeloom.sim.native.together import FRONT_SOURCE, divide
+from spikeloom.sim.native.division import FRONT_SOURCE, divide
 
 COPIES, STEPS = 4, 6
 
 
-def program_of(seed, learns):
-    return random_learning_program(seed) if learns else random_program(seed)
+def program_of(seed, learns, parted=False):
+    """A random Program; if `parted`, each product reaches only some of the neurons behind it."""
+    program = random_learning_program(seed) if learns else random_program(seed)
+    if not parted:
+        return program
+    rng, weight = np.random.default_rng(seed), program.weight.copy()
+    for i in program.instructions:
+        if isinstance(i, Mac | Evt) and i.weights >= program.plastic_words:
+            rows = weight[i.weights : i.weights + i.rows * i.words].reshape(i.rows, -1)
+            rows[:, rng.random(rows.shape[1]) < 0.5] = 0
+    return replace(program, weight=weight)
+
+
+def network(seed):
+    """A network in which all filters are one ``MAP``, and some see only inputs."""
+    rng, pick = np.random.default_rng(seed), random.Random(seed)
+    with nengo.Network(seed=seed) as net:
+        sizes = rng.integers(1, 4, 3)
+        shown = [nengo.processes.PresentInput(rng.uniform(-1, 1, (5, n)), 0.002) for n in sizes]
+        nodes = [nengo.Node(images, label=f"in{k}") for k, images in enumerate(shown)]
+        ensembles = [nengo.Ensemble(12, int(rng.integers(1, 3))) for _ in range(4)]
+        pairs = [(node, e) for node in nodes for e in pick.sample(ensembles, 2)]
+        pairs += [tuple(pick.sample(ensembles, 2)) for _ in range(3)]
+        for a, b in pairs:
+            nengo.Connection(a, b, transform=rng.uniform(-1, 1, (b.size_in, a.size_out)))
+        a, b = pick.sample(ensembles, 2)
+        learned = nengo.Connection(
+            a, b, function=lambda x: np.zeros(b.dimensions), learning_rule_type=nengo.PES(1e-3)
+        )
+        nengo.Connection(b, learned.learning_rule)
+        nengo.Probe(b, synapse=0.01)
+    return net
+
+
+@cache
+def compiled(seed):
+    with spikeloom.Simulator(network(seed), engine="golden", progress_bar=False) as sim:
+        return sim.program
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_filters_of_which_some_are_the_same(seed):
+    for k in range(3):
+        check_runs(compiled(seed), 10 * seed + k, loads=k == 2)
+
+
+def test_some_are_done_once_and_in_each_copy():
+    found = 0
+    for seed in range(8):
+        program = compiled(seed)
+        division = divide(program, (), {}, twice=True)
+        assert not division.shared & division.twice
+        for n in division.twice:
+            i = program.instructions[n]
+            if isinstance(i, Map):
+                found += 1
+                assert not division.own[n].all()
+                read = [m for m in division.shared if m in division_reads(program, i)]
+                assert read
+        assert not divide(program, (), {}).twice
+        assert divide(program, (), {}).shared <= division.shared
+    assert found > 3
+
+
+def division_reads(program, i):
+    """Numbers of the products that read values of a ``MAP``."""
+    return {
+        n
+        for n, m in enumerate(program.instructions)
+        if isinstance(m, Mac) and m.source < i.target + i.length and i.target < m.source + m.rows
+    }
 
 
 def run_inputs(program, seed):
     """Inputs of a run: each port is the same for all copies, or not, or left as it is."""
     rng = np.random.default_rng(seed)
-    make = driven if program.rules else random_inputs
+    make = driven if "drive" in program.inputs else random_inputs
     each = [make(int(rng.integers(1 << 30)), program, STEPS) for _ in range(COPIES)]
     found = {}
     for name in sorted(set.intersection(*(set(run) for run in each))):
@@ -36,15 +109,20 @@ def run_inputs(program, seed):
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     number=st.integers(0, 11),
     learns=st.booleans(),
     seed=st.integers(0, 2**30),
     loads=st.booleans(),
+    parted=st.booleans(),
 )
-def test_runs_of_all_kinds_give_what_copies_alone_give(number, learns, seed, loads):
-    program = program_of(number, learns)
+def test_runs_of_all_kinds_give_what_copies_alone_give(number, learns, seed, loads, parted):
+    check_runs(program_of(number, learns, parted), seed, loads)
+
+
+def check_runs(program, seed, loads):
+    """Some runs of a batch and of each copy alone; all memories are the same after each."""
     rng = np.random.default_rng(seed)
     batch = NativeBatch(program, COPIES, threads=int(rng.integers(1, 3)))
     alone = [GoldenEngine(program) for _ in range(COPIES)]
@@ -76,7 +154,7 @@ def test_runs_of_all_kinds_give_what_copies_alone_give(number, learns, seed, loa
 @pytest.mark.parametrize("number", range(8))
 def test_the_way_from_equal_inputs_to_learned_weights_is_done_once(number):
     program = random_learning_program(number)
-    division = divide(program, (), ())
+    division = divide(program, (), {})
     maps = {n for n, i in enumerate(program.instructions) if isinstance(i, Map)}
     learned = {p.weights for p in program.projections.values()}
     for n, i in enumerate(program.instructions):
@@ -84,7 +162,8 @@ def test_the_way_from_equal_inputs_to_learned_weights_is_done_once(number):
             fired = {m for m in maps if program.instructions[m].list == i.list}
             assert n not in division.shared
             assert bool(division.operands[n] & FRONT_SOURCE) == (fired <= division.shared)
-    everything = divide(program, set(program.inputs), maps)
+    all_neurons = {n: np.ones(program.instructions[n].length, bool) for n in maps}
+    everything = divide(program, set(program.inputs), all_neurons)
     assert not everything.shared & maps
 
 
@@ -94,6 +173,6 @@ def test_all_is_done_once_where_nothing_differs(number):
     unseen = {n: p for n, p in program.outputs.items() if p.memory != "accumulator"}
     program = replace(program, outputs=unseen)
     maps = {n for n, i in enumerate(program.instructions) if isinstance(i, Map)}
-    division = divide(program, (), ())
+    division = divide(program, (), {})
     assert maps <= division.shared
     assert division.outputs == set(unseen)
