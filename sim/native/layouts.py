@@ -9,7 +9,7 @@ from ...compiler.instructions import Mac
 VECTOR = 16
 """Elements of the widest vectors."""
 
-SPARSE_ENTRIES, SPARSE_LENGTH = 2, 64
+SPARSE_ENTRIES, SPARSE_BITS = 2, 6
 """As in sparse.c."""
 
 PAIRED_ROWS = 16
@@ -55,13 +55,19 @@ def sparse(rows: np.ndarray) -> tuple[np.ndarray, int] | None:
 
     Returns
     -------
-    (rows, entries, 2) ndarray, int, or None
-        For each entry the element's number and its weight; and how many entries a row has. None if
-        some row has too many.
+    (rows, entries) ndarray, int, or None
+        Entries, weights with the elements' numbers in the lowest bits; and how many a row has. None
+        if some row has too many.
     """
     most = max(int(np.count_nonzero(rows, axis=1).max()), 1)
-    if most > SPARSE_ENTRIES or rows.shape[1] > SPARSE_LENGTH:
+    largest = int(np.abs(rows.astype(np.int64)).max())
+    if (
+        most > SPARSE_ENTRIES
+        or rows.shape[1] > 1 << SPARSE_BITS
+        or largest >= 1 << (31 - SPARSE_BITS)
+    ):
         return None
     # Of equal keys the order stays: what is not zero comes first.
     columns = np.argsort(rows == 0, axis=1, kind="stable")[:, :most]
-    return np.stack([columns, np.take_along_axis(rows, columns, axis=1)], axis=2), most
+    weights = np.take_along_axis(rows, columns, axis=1).astype(np.int64)
+    return (weights << SPARSE_BITS) | columns, most

@@ -7,7 +7,7 @@ from spikeloom.compiler.instructions import Evt
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native.engine import NativeEngine
-from spikeloom.sim.native.layouts import SPARSE_LENGTH, paired, sparse
+from spikeloom.sim.native.layouts import SPARSE_BITS, paired, sparse
 from spikeloom.sim.native.table import EVT_SPARSE, Builder
 
 STEPS = 30
@@ -45,12 +45,15 @@ def test_sparse_rows():
     found, entries = sparse(rows)
     assert entries == 2
     again = np.zeros_like(rows)
+    longest = 1 << SPARSE_BITS
     for row, pairs in zip(again, found, strict=True):
-        for column, weight in pairs:
-            row[column] += weight
+        for entry in pairs:
+            row[entry % longest] += entry >> SPARSE_BITS
     assert np.array_equal(again, rows)
-    assert sparse(np.eye(SPARSE_LENGTH, dtype=int))[1] == 1
-    assert sparse(np.eye(SPARSE_LENGTH + 1, dtype=int)) is None
+    assert sparse(np.eye(longest, dtype=int))[1] == 1
+    assert sparse(np.eye(longest + 1, dtype=int)) is None
+    assert sparse(np.array([[0, 1 << 25]])) is None  # 32 bits would not hold the entry
+    assert sparse(np.array([[0, 1 - (1 << 25)]])) is not None
     assert sparse(np.ones((2, 3))) is None
 
 
