@@ -7,12 +7,13 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import nengo
 from nengo.base import NengoObject, ObjView
 from nengo.connection import LearningRule
 from nengo.ensemble import Neurons
-from nengo.params import FrozenObject, Parameter
+from nengo.params import FrozenObject, iter_params
 
 from ...compiler.errors import InputError
 
@@ -210,8 +211,18 @@ class Places:
         return (*found[0], *(rest.split(".") if rest else ()))
 
 
+_declared: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
+
+
+def declared_parameters(cls: type) -> list[str]:
+    """Names of all parameters that a class of Nengo's objects declares, in order."""
+    if cls not in _declared:
+        _declared[cls] = list(iter_params(cls))
+    return _declared[cls]
+
+
 def _parameters(obj: Any) -> list[str]:
-    """Names of the parameters of a Nengo object."""
+    """Names of the parameters of a Nengo object that may be changed."""
     if isinstance(obj, nengo.Network):
         return ["seed"]
     if isinstance(obj, FrozenObject):
@@ -220,8 +231,7 @@ def _parameters(obj: Any) -> list[str]:
         more = inspect.getfullargspec(type(obj).__init__).varkw is not None
         return [name for name in names if more or not arguments or name in arguments]
     kind = type(obj)
-    names = [n for n in dir(kind) if isinstance(getattr(kind, n, None), Parameter)]
-    names = [name for name in names if not getattr(kind, name).readonly]
+    names = [name for name in declared_parameters(kind) if not getattr(kind, name).readonly]
     if isinstance(obj, nengo.Connection):  # of which Nengo keeps a record of another name
         names.append("function")
     return [name for name in names if name not in FIXED]

@@ -21,11 +21,12 @@ from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 from nengo.connection import LearningRule
 from nengo.ensemble import Neurons
-from nengo.params import FrozenObject, iter_params
+from nengo.params import FrozenObject
 from nengo.solvers import Solver
 from nengo.utils.numpy import maxint
 
 from ...compiler.watched import same
+from .places import declared_parameters
 
 MOST_KEPT = 4
 """So many of the networks that were built in full are kept to build others from."""
@@ -372,7 +373,7 @@ class Rebuild:
         if type(a) is not type(b):
             return False
         alike = True
-        for name in _parameters(type(a)):
+        for name in declared_parameters(type(a)):
             alike = self._same(getattr(a, name), getattr(b, name), ends) and alike
         return alike
 
@@ -399,7 +400,7 @@ class Rebuild:
         if isinstance(a, FrozenObject):
             return _has_no_state(type(a)) and all(
                 self._same(getattr(a, name), getattr(b, name), ends)
-                for name in _parameters(type(a))
+                for name in declared_parameters(type(a))
             )
         if isinstance(a, dict):
             return list(a) == list(b) and all(self._same(a[key], b[key], ends) for key in a)
@@ -505,16 +506,6 @@ class Rebuild:
         self._signals[id(one)] = other
         self._taken.add(id(other))
         return _same_view(one, other)
-
-
-_found_parameters: dict[type, list[str]] = {}
-
-
-def _parameters(cls: type) -> list[str]:
-    """Names of an object's parameters."""
-    if cls not in _found_parameters:
-        _found_parameters[cls] = sorted(iter_params(cls))
-    return _found_parameters[cls]
 
 
 def _has_no_state(cls: type) -> bool:

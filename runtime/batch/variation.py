@@ -10,13 +10,14 @@ from typing import Any
 
 import nengo
 import numpy as np
+from nengo.base import NengoObject
 from nengo.connection import LearningRule
 from nengo.ensemble import Neurons
 from nengo.exceptions import NengoException, NetworkContextError, NotAddedToNetworkWarning
 from nengo.params import FrozenObject
 
 from ...compiler.errors import InputError, SpikeloomError
-from .places import Place, Places, arguments_of, entries
+from .places import Place, Places, arguments_of, declared_parameters, entries
 
 Vary = Mapping[Any, Sequence[Any]]
 Setting = dict[Any, Any]
@@ -86,15 +87,20 @@ def copied(network: nengo.Network) -> tuple[nengo.Network, Callable[[Any], Any]]
         If an object cannot be copied.
     """
     memo: dict[int, Any] = {}
+    objects = [obj for obj in network.all_objects if isinstance(obj, NengoObject)]
     for obj in (network, *network.all_objects):
         for value in _values(obj):
             if isinstance(value, FrozenObject) or (
                 isinstance(value, np.ndarray) and not value.flags.writeable
             ):
                 memo[id(value)] = value
+    plain = [obj for obj in objects if _is_plain(type(obj))]
+    memo.update((id(obj), object.__new__(type(obj))) for obj in plain)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=NotAddedToNetworkWarning)
         try:
+            for obj in plain:
+                _fill(memo[id(obj)], obj, memo)
             made = copy.deepcopy(network, memo)
         except (TypeError, NetworkContextError) as e:
             reason = " ".join(str(e).split())
@@ -112,9 +118,29 @@ def copied(network: nengo.Network) -> tuple[nengo.Network, Callable[[Any], Any]]
     return made, own
 
 
+def _is_plain(cls: type) -> bool:
+    """Whether objects of a class consist of parameters and attributes, as Nengo's own do."""
+    same = ("__setstate__", "__getstate__")
+    return (
+        all(getattr(cls, name) is getattr(NengoObject, name) for name in same)
+        and getattr(cls, "__deepcopy__", None) is None
+        and cls.__reduce_ex__ is object.__reduce_ex__
+        and cls.__reduce__ is object.__reduce__
+    )
+
+
+def _fill(made: Any, obj: Any, memo: dict[int, Any]) -> None:
+    """Give a new object what another one has; values were checked when that one got them."""
+    for name in declared_parameters(type(obj)):
+        parameter = getattr(type(obj), name)
+        if obj in parameter.data:
+            parameter.data[made] = copy.deepcopy(parameter.data[obj], memo)
+    vars(made).update(copy.deepcopy(vars(obj), memo))
+
+
 def _values(obj: Any) -> list[Any]:
     found: list[Any] = []
-    for name in getattr(obj, "params", ()):
+    for name in declared_parameters(type(obj)):
         try:
             value = getattr(obj, name)
         except (AttributeError, NengoException):
