@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import nengo
@@ -395,6 +396,8 @@ class Rebuild:
             return self._same(a.obj, b.obj, ends) and self._same(a.slice, b.slice, ends)
         if a is b:
             return True
+        if isinstance(a, FunctionType):
+            return _is_same_function(a, b)
         if isinstance(a, slice):
             return same((a.start, a.stop, a.step), (b.start, b.stop, b.step))
         if isinstance(a, FrozenObject):
@@ -512,6 +515,19 @@ def _has_no_state(cls: type) -> bool:
     """Whether two frozen objects of a class with the same parameters are the same."""
     made = any(hasattr(cls, f"{kind}_class") for kind in ("kernel", "rule"))
     return made or cls.__module__.partition(".")[0] in KNOWN
+
+
+def _is_same_function(a: FunctionType, b: FunctionType) -> bool:
+    """Whether two functions come from the same place of a program, and keep nothing of their own.
+
+    As a network's that is made by calling a function again.
+    """
+    own = ("__closure__", "__defaults__", "__kwdefaults__", "__dict__")
+    return (
+        a.__code__ is b.__code__
+        and a.__globals__ is b.__globals__
+        and not any(getattr(f, name) for f in (a, b) for name in own)
+    )
 
 
 def _same_view(a: Signal, b: Signal) -> bool:

@@ -199,6 +199,30 @@ def test_other_sizes_and_seeds():
     assert len(digests) == 4
 
 
+def test_functions_made_again():
+    """The same text and nothing of their own: the same function; else another one."""
+
+    def make(power=None, rate=1e-4):
+        with nengo.Network(seed=1) as network:
+            node = nengo.Node(lambda t: np.sin(9 * t))
+            a = nengo.Ensemble(20, 1)
+            nengo.Connection(node, a)
+            function = (lambda x: x * x) if power is None else (lambda x: x**power)
+            b = nengo.Ensemble(20, 1)
+            nengo.Connection(a, b, function=function, learning_rule_type=nengo.PES(rate))
+            nengo.Probe(b)
+        return network
+
+    builds = Counting()
+    digests = [check(builds, make(*args)) for args in ((), (None, 1e-3), (2,), (3,), (3,))]
+    assert digests[0] != digests[1] and digests[2] != digests[3] == digests[4]
+    assert builds.full == 1
+    first, second = make(), make(None, 1e-3)
+    one, other = builds.model(first), builds.model(second)
+    built = [m.params[n.connections[1]] for m, n in ((one, first), (other, second))]
+    assert built[0].solver_info is built[1].solver_info
+
+
 def test_subnetworks_and_slices():
     def make(tau, gain):
         with nengo.Network(seed=3) as network:
@@ -243,7 +267,19 @@ class Called:
         return self.count / 100
 
 
-@pytest.mark.parametrize("make", [Counter, Called])
+def keeping():
+    """A function that counts its calls itself."""
+    count = 0
+
+    def output(t):
+        nonlocal count
+        count += 1
+        return count / 100
+
+    return output
+
+
+@pytest.mark.parametrize("make", [Counter, Called, keeping])
 def test_what_keeps_something_is_each_network_s_own(make):
     networks, outputs = [], []
     for _ in range(3):
