@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
-from ..graph import Graph, Matrix, Population, Vector
+from ..graph import Graph, Input, Matrix, Population, Vector
 from ..machine import Machine
 from .fold import dense, merge_edges
 from .learned import has_fixed_weights, scalar, touched_by_rules
@@ -34,19 +34,27 @@ WORDS_PER_CYCLE = 16
 def route(graph: Graph, machine: Machine) -> Graph:
     """Remove every vector that is cheaper without; returns a new Graph."""
     graph = graph.copy()
+    inputs = [node for node in graph.nodes() if isinstance(node, Input)]
+    observed = {o.node for o in graph.observations.values()}
     for node in list(graph.nodes()):
-        if isinstance(node, Vector) and not graph.observed(node.name):
-            _consider(graph, node, machine)
+        if (
+            isinstance(node, Vector)
+            and node.name not in observed
+            and _consider(graph, node, machine)
+        ):
+            graph.nx.remove_node(node.name)
+            for entry in inputs:
+                entry.requires = entry.requires - {node.name}
     _move_filters(graph, machine)
     merge_edges(graph)
     return graph
 
 
-def _consider(graph: Graph, vector: Vector, machine: Machine) -> None:
+def _consider(graph: Graph, vector: Vector, machine: Machine) -> bool:
+    """Lead the edges past a vector, if that is cheaper; whether it is to be removed."""
     before, after = graph.edges_into(vector.name), graph.edges_from(vector.name)
     if any(edge.plasticity for _, _, edge in before + after):
-        _pass_on_learned(graph, vector)
-        return
+        return _pass_on_learned(graph, vector)
     products = [
         (u, v, multiply(out.matrix, into.matrix), f"{into.origin} {out.origin}".strip())
         for u, _, into in before
@@ -57,29 +65,26 @@ def _consider(graph: Graph, vector: Vector, machine: Machine) -> None:
     keep += sum(cost(graph, vector.name, e.matrix, machine) for _, _, e in after)
     remove: float = sum(cost(graph, u, m, machine) for u, _, m, _ in products)
     if remove > keep:
-        return
+        return False
     for v, _, out in after:
         target = graph[v]
         assert isinstance(target, (Vector, Population))
         target.bias = target.bias + out.matrix @ vector.bias
     for u, v, matrix, origin in products:
         graph.connect(u, v, matrix, origin)
-    for node in graph.nodes():
-        if hasattr(node, "requires"):
-            node.requires = node.requires - {vector.name}
-    graph.nx.remove_node(vector.name)
+    return True
 
 
-def _pass_on_learned(graph: Graph, vector: Vector) -> None:
+def _pass_on_learned(graph: Graph, vector: Vector) -> bool:
     """Let a learned matrix lead straight to the one reader of its sum, if that only scales it."""
     before, after = graph.edges_into(vector.name), graph.edges_from(vector.name)
     if len(after) != 1 or after[0][2].plasticity or vector.name in touched_by_rules(graph):
-        return
+        return False
     target, _, out = after[0]
     factor = scalar(out.matrix)
     node = graph[target]
     if factor is None or any(has_fixed_weights(edge) for _, _, edge in before):
-        return
+        return False
     assert isinstance(node, (Vector, Population))
     node.bias = node.bias + factor * vector.bias
     for source, _, edge in before:
@@ -87,10 +92,7 @@ def _pass_on_learned(graph: Graph, vector: Vector) -> None:
         if learned is not None:
             learned = replace(learned, unit=learned.unit * factor)
         graph.connect(source, target, edge.matrix * factor, edge.origin, learned)
-    for other in graph.nodes():
-        if hasattr(other, "requires"):
-            other.requires = other.requires - {vector.name}
-    graph.nx.remove_node(vector.name)
+    return True
 
 
 def _move_filters(graph: Graph, machine: Machine) -> None:
