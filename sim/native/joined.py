@@ -290,7 +290,7 @@ def _cut(rows: list[Row], begins: np.ndarray, grain: int) -> list[Segment]:
     ends = [(r.first // grain * grain, min(-(-r.last // grain) * grain, size)) for r in rows]
     cuts = {0, size, *(np.flatnonzero(np.diff(begins)) + 1).tolist()}
     cuts.update(end for pair in ends for end in pair)
-    alike = len(np.unique(begins)) == 1 and begins[0] != BEGINS_KEPT | BEGINS_THERE
+    alike = bool(np.all(begins == begins[0])) and begins[0] != BEGINS_KEPT | BEGINS_THERE
     found = []
     for a, b in pairwise(sorted(cuts)):
         cuts.update(range(a, b, LONGEST))
