@@ -2,11 +2,9 @@
 
 It goes over the population in blocks. In each, the sums are fitted to the kernel's input, one loop
 does the arithmetic, what is rare follows for the few neurons that need it, and events are appended.
-Where a kernel has a usual part, the loop does that for all neurons of the block, and lists those
-that are unusual or for which something rare is to be done; these keep their states and are then
-done in full, so many at a time that no loop's end is hard to predict. A condition that decides
-what is done is a number that is negative where it holds: signs are joined with less than
-comparisons are.
+Where a kernel has a usual part, that takes the place of the loop (`c_usual.py`). A condition that
+decides what is done is a number that is negative where it holds: it takes less to join signs than
+comparisons.
 """
 
 from __future__ import annotations
@@ -15,7 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
-from .target import Number, Outputs, Rare, Reduce, Usual
+from .c_lines import indented, old_states
+from .c_usual import CLOSED, STRAYS, beyond_states, usual_loops
+from .target import Number, Outputs, Rare, Reduce
 from .walk import width_of
 
 if TYPE_CHECKING:
@@ -71,64 +71,6 @@ _LOOP = """\
 {old}
 {body}
         }}"""
-
-_USUAL_LOOP = """\
-        INDEPENDENT
-        for (int64_t i = 0; i < n; i++) {{
-{old}
-{body}
-            const int32_t listed = {listed};
-            hit_listed[i] = listed;
-{stores}
-        }}"""
-
-_USUAL = """\
-{loops}
-        const int64_t listed_hits = find_hits(hit_listed, n, at_listed);
-        fill_chunk(at_listed, listed_hits);
-        for (int64_t first = 0; first < listed_hits; first += CHUNK) {{
-            const int32_t *restrict at = at_listed + first;
-            const int64_t left = least(listed_hits - first, CHUNK);
-{whole_arrays}
-            INDEPENDENT
-            for (int32_t e = 0; e < CHUNK; e++) {{
-                const int32_t i = at[e], counted = 1;
-                int32_t within = 0; /* a sum over the lanes would keep GCC from vectorising */
-                (void)counted;
-                (void)within;
-{old_again}
-{whole}
-            }}
-            for (int e = 0; e < CHUNK; e++) {{
-                const int64_t i = at[e];
-{scatter}
-            }}
-{chunk_events}
-        }}
-        anew += listed_hits;"""
-
-_BY_INPUT = """\
-        if (tame) {{
-{tame}
-        }} else {{
-{loop}
-        }}"""
-"""A kept input has been tested once and for all."""
-
-_CLOSED = """\
-if (usual && context->known[in->population] != context->call) {{
-    int32_t beyond = 0;
-    for (int64_t i = 0; i < in->length; i++)
-        beyond |= {beyond};
-    usual = beyond >= 0;
-}}"""
-"""States that something else has written since may have any size."""
-
-_STRAYS = """\
-        if (keeps && !kept)
-            for (int64_t i = 0; i < n; i++)
-                stray |= {beyond};
-"""
 
 _EITHER = """\
         if (usual) {{
@@ -268,12 +210,12 @@ def kernel_source(
             f"inside += fit_{emit_width}_to_32(output, payload, n, 0, VALUE_LO, VALUE_HI);",
             _append(listed, "payload"),
         ]
-    old = _old(code, "state_{0}[base + i]")
+    old = old_states(code, "state_{0}[base + i]")
     middle = [f"{name}_hits = find_hits(hit_{name}, n, at_{name});" for name in picked]
     if rare:
         middle += _rare(rare)
-    loop = _LOOP.format(old=_indented(old, 12), body=_indented([*body, *stores("i")], 12))
-    loop += "\n" + _indented([*middle, *append], 8)
+    loop = _LOOP.format(old=indented(old, 12), body=indented([*body, *stores("i")], 12))
+    loop += "\n" + indented([*middle, *append], 8)
     counters = ", count = 0" if events else ""
     finish = ["context->count[in->list] = count;"] if events else []
     strays = ""
@@ -287,8 +229,8 @@ def kernel_source(
             f"int usual = {' && '.join([many, few, *usual.holds])};",
         ]
         if usual.closed:
-            beyond = _beyond(c, usual, "state_{0}[i]")
-            prologue += _CLOSED.format(beyond=" | ".join(beyond)).splitlines()
+            beyond = beyond_states(c, usual, "state_{0}[i]")
+            prologue += CLOSED.format(beyond=" | ".join(beyond)).splitlines()
             counters += ", wild = 0"
             finish.append(
                 "context->known[in->population] = usual && wild >= 0 ? context->call : 0;"
@@ -296,7 +238,7 @@ def kernel_source(
         if usual.input_bits is not None:
             counters += ", stray = 0"
             of_input = Number("input[i]", 32)
-            strays = _STRAYS.format(beyond=c.beyond(of_input, usual.input_bits))
+            strays = STRAYS.format(beyond=c.beyond(of_input, usual.input_bits))
             finish += [
                 "if (keeps && !kept)",
                 "    context->held[in->kept + KEPT_TAME] = stray >= 0;",
@@ -307,7 +249,7 @@ def kernel_source(
             "else /* tried again after a while */",
             "    context->unusual[in->population] -= in->length / UNUSUAL_STEPS + 1;",
         ]
-        loop = _EITHER.format(usual=_usual(c, code, usual, outputs, emit_width), loop=loop)
+        loop = _EITHER.format(usual=usual_loops(c, code, usual, outputs, emit_width), loop=loop)
     arrays += [f"int64_t {name}_hits;" for name in picked]
     epilogue = []
     if not events:
@@ -319,7 +261,7 @@ def kernel_source(
     return _KERNEL.format(
         name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
         number=number,
-        prologue=_indented(prologue, 4),
+        prologue=indented(prologue, 4),
         reduce=_reduce(c, code, outputs.reduce) if outputs.reduce else "",
         seen=_SEEN.format() if outputs.reduce else "",
         strays=strays,
@@ -332,92 +274,10 @@ def kernel_source(
         input_lo=c.constant(code.input.lo, 64).text,
         input_hi=c.constant(code.input.hi, 64).text,
         loop=loop,
-        arrays=_indented(arrays, 8),
-        epilogue=_indented(epilogue, 8),
-        finish=_indented(finish, 4),
+        arrays=indented(arrays, 8),
+        epilogue=indented(epilogue, 8),
+        finish=indented(finish, 4),
     )
-
-
-def _usual(c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_width: int) -> str:
-    """The loop for usual neurons, and what is done in full."""
-    events, whole = code.emits == "events", usual.whole
-    has_payload = events and not outputs.unit
-    slots = range(len(code.states))
-    # What a kernel does not read may be anything until a listed neuron is done in full.
-    stores = [
-        f"state_{k}[base + i] = "
-        + (f"listed < 0 ? old_{k} : {text};" if k in usual.reads else f"{text};")
-        for k, text in enumerate(usual.states)
-    ]
-    if not events:
-        stores.append(f"output[i] = {c.cast(usual.emit, emit_width).text};")
-    arrays = [f"state_t next_{k}[CHUNK];" for k in slots]
-    leaves = [f"next_{k}[e] = {text};" for k, text in enumerate(whole.states)]
-    scatter = [f"state_{k}[base + i] = next_{k}[e];" for k in slots]
-    if whole.counts:
-        arrays.append("int32_t over[CHUNK];")
-        leaves.append("over[e] = within;")
-        scatter.append("within += e < left ? over[e] : 0;")
-    chunk_events = []
-    if has_payload or not events:
-        arrays.append(f"int{emit_width}_t emitted[CHUNK];")
-        leaves.append(f"emitted[e] = {c.cast(whole.emit, emit_width).text};")
-    if not events:
-        scatter.append("output[i] = emitted[e];")
-    else:
-        arrays.append("int32_t hit[CHUNK];")
-        leaves.append(f"hit[e] = {whole.emitted};")
-        payload = "emitted" if has_payload else "0"
-        if has_payload and not outputs.narrow:
-            payload = "payload"
-            chunk_events = [
-                "value_t payload[CHUNK];",
-                f"inside += fit_{emit_width}_to_32(emitted, payload, left, 0, VALUE_LO, VALUE_HI);",
-            ]
-        chunk_events.append(
-            f"count = append_chunk(context, in, {payload}, base, at, hit, left, count);"
-        )
-    if usual.closed:
-        beyond = " | ".join(_beyond(c, usual, "next_{0}[e]"))
-        chunk_events.append(f"for (int e = 0; e < CHUNK; e++) wild |= {beyond};")
-
-    def loop(listed: Sequence[str]) -> str:
-        return _USUAL_LOOP.format(
-            old=_indented(_old(code, "state_{0}[base + i]"), 12),
-            body=_indented(usual.body, 12),
-            listed=" | ".join(listed) or "0",
-            stores=_indented(stores, 12),
-        )
-
-    loops = loop([*usual.listed, *usual.listed_by_input])
-    if usual.listed_by_input:
-        loops = _BY_INPUT.format(tame=loop(usual.listed), loop=loops)
-    return _USUAL.format(
-        loops=loops,
-        whole_arrays=_indented(arrays, 12),
-        old_again=_indented(_old(code, "(state_{0} + base)[i]"), 16),
-        whole=_indented([*whole.body, *leaves], 16),
-        scatter=_indented(scatter, 16),
-        chunk_events=_indented(chunk_events, 12),
-    )
-
-
-def _indented(lines: Sequence[str], columns: int) -> str:
-    return "\n".join(" " * columns + line for line in lines)
-
-
-def _beyond(c: C, usual: Usual, place: str) -> list[str]:
-    """Numbers that are negative where a state has not the size that usual neurons leave it with."""
-    return [c.beyond(Number(place.format(k), 32), bits) for k, bits in usual.closed.items()]
-
-
-def _old(code: KernelCode, place: str) -> list[str]:
-    """Definitions of the states' words as they are before the step."""
-    return [
-        line
-        for k in range(len(code.states))
-        for line in (f"const state_t old_{k} = {place.format(k)};", f"(void)old_{k};")
-    ]
 
 
 def _reduce(c: C, code: KernelCode, reduce: Reduce) -> str:
@@ -449,16 +309,16 @@ def _reduce(c: C, code: KernelCode, reduce: Reduce) -> str:
         after.append(f"const int{width}_t reduced_{number} = (int{width}_t){result};")
     input_width = width_of(code.input.lo, code.input.hi)
     return _REDUCE.format(
-        before=_indented(before, 4),
+        before=indented(before, 4),
         input_type=f"int{input_width}_t",
         input_width=input_width,
         input_lo=c.constant(code.input.lo, 64).text,
         input_hi=c.constant(code.input.hi, 64).text,
-        arrays=_indented(arrays, 8),
-        old=_indented(_old(code, "state_{0}[base + i]"), 12),
-        body=_indented(body, 12),
-        combine=_indented(combine, 8),
-        after=_indented(after, 4),
+        arrays=indented(arrays, 8),
+        old=indented(old_states(code, "state_{0}[base + i]"), 12),
+        body=indented(body, 12),
+        combine=indented(combine, 8),
+        after=indented(after, 4),
     )
 
 
