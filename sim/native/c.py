@@ -232,6 +232,7 @@ class C:
             "",
         ]
         table = ", ".join(f"kernel_{k}" for k in range(len(kernels))) or "0"
+        late = ", ".join(_late_function(k, text) for k, text in enumerate(kernels)) or "0"
         updates = ", ".join(f"rule_{k}" for k in range(len(rules))) or "0"
         return "\n".join(
             [
@@ -239,6 +240,7 @@ class C:
                 (folder / "loom.h").read_text(),
                 *kernels,
                 f"static kernel_function *const kernels[] = {{{table}}};",
+                f"static kernel_function *const lates[] = {{{late}}};",
                 *rules,
                 f"static rule_function *const rules[] = {{{updates}}};",
                 "",
@@ -248,3 +250,8 @@ class C:
                 ),
             ]
         )
+
+
+def _late_function(number: int, kernel: str) -> str:
+    name = f"late_{number}"
+    return name if f" {name}(" in kernel else "0"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ...compiler.kernels.code import KernelCode
 from .c_lines import indented, old_states
 from .c_usual import CLOSED, STRAYS, beyond_states, usual_loops
-from .target import Number, Outputs, Rare, Reduce
+from .target import Late, Number, Outputs, Rare, Reduce
 from .walk import width_of
 
 if TYPE_CHECKING:
@@ -60,6 +60,21 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
     }}
     context->saturations[in->population] += limited + inside;
 {finish}
+}}
+"""
+
+_LATE = """
+/* States that only rules look at, made from the others. */
+static void late_{number}(context_t *context, const instruction_t *in)
+{{
+    const int64_t *parameters = context->parameters + in->parameters;
+    (void)parameters;
+{prologue}
+    INDEPENDENT
+    for (int64_t i = 0; i < in->length; i++) {{
+{old}
+{body}
+    }}
 }}
 """
 
@@ -159,7 +174,7 @@ def kernel_source(
     str
     """
     events = code.emits == "events"
-    prologue = [
+    states = [
         *loads,
         *(
             f"state_t *restrict state_{k} = context->state + {k} * context->state_stride"
@@ -167,6 +182,7 @@ def kernel_source(
             for k in range(len(code.states))
         ),
     ]
+    prologue = [*states]
     direct = events and outputs.narrow
     emit_width = 32 if direct else outputs.emit.width
     rare = outputs.rare
@@ -218,7 +234,7 @@ def kernel_source(
     loop += "\n" + indented([*middle, *append], 8)
     counters = ", count = 0" if events else ""
     finish = ["context->count[in->list] = count;"] if events else []
-    strays = ""
+    strays, knows = "", list[str]()
     if usual := outputs.usual:
         counters += ", anew = 0"
         arrays += _hits("listed")
@@ -238,6 +254,7 @@ def kernel_source(
         if usual.input_bits is not None:
             counters += ", stray = 0"
             of_input = Number("input[i]", 32)
+            knows.append("const int tame = kept && context->held[in->kept + KEPT_TAME];")
             strays = STRAYS.format(beyond=c.beyond(of_input, usual.input_bits))
             finish += [
                 "if (keeps && !kept)",
@@ -258,16 +275,17 @@ def kernel_source(
             "                          in->output_shift, VALUE_LO, VALUE_HI);",
         ]
     input_width = width_of(code.input.lo, code.input.hi)
-    return _KERNEL.format(
+    if outputs.late:
+        knows.append("const int late = in->late && context->late;")
+        knows.append("(void)late;")
+    function = _KERNEL.format(
         name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
         number=number,
         prologue=indented(prologue, 4),
         reduce=_reduce(c, code, outputs.reduce) if outputs.reduce else "",
         seen=_SEEN.format() if outputs.reduce else "",
         strays=strays,
-        knows="    const int tame = kept && context->held[in->kept + KEPT_TAME];\n"
-        if strays
-        else "",
+        knows="".join(f"    {line}\n" for line in knows),
         counters=counters,
         input_type=f"int{input_width}_t",
         input_width=input_width,
@@ -277,6 +295,18 @@ def kernel_source(
         arrays=indented(arrays, 8),
         epilogue=indented(epilogue, 8),
         finish=indented(finish, 4),
+    )
+    return function + (_late(code, number, states, outputs.late) if outputs.late else "")
+
+
+def _late(code: KernelCode, number: int, prologue: Sequence[str], late: Late) -> str:
+    """The function that makes late states of a whole population."""
+    stores = [f"state_{slot}[i] = {text};" for slot, text in late.states.items()]
+    return _LATE.format(
+        number=number,
+        prologue=indented(prologue, 4),
+        old=indented(old_states(code, "state_{0}[i]"), 8),
+        body=indented([*late.body, *stores], 8),
     )
 
 

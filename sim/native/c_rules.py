@@ -30,6 +30,8 @@ static NOT_INLINED void rule_{number}(context_t *context, const instruction_t *i
     const context_t *firing = made_in(context, in, FRONT_SOURCE);
     const int32_t *index = firing->event_index + in->source;
     const int64_t fired = firing->count[in->list];
+    if (context->late && in->late && fired)
+        lates[in[in->late].kernel](context, in + in->late);
     if (in->transposed) {{
         const int each = in->gate == GATE_ALWAYS;
         const int64_t posts = each ? in->length : fired;

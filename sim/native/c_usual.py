@@ -6,7 +6,7 @@ loop's end is hard to predict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
@@ -59,6 +59,13 @@ _BY_INPUT = """\
         }}"""
 """A kept input has been tested once and for all."""
 
+_BY_LATE = """\
+        if (late) {{
+{late}
+        }} else {{
+{loops}
+        }}"""
+
 CLOSED = """\
 if (usual && context->known[in->population] != context->call) {{
     int32_t beyond = 0;
@@ -81,13 +88,12 @@ def usual_loops(c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_wid
     has_payload = events and not outputs.unit
     slots = range(len(code.states))
     # What a kernel does not read may be anything until a listed neuron is done in full.
-    stores = [
+    of_state = [
         f"state_{k}[base + i] = "
         + (f"listed < 0 ? old_{k} : {text};" if k in usual.reads else f"{text};")
         for k, text in enumerate(usual.states)
     ]
-    if not events:
-        stores.append(f"output[i] = {c.cast(usual.emit, emit_width).text};")
+    outputs_too = [] if events else [f"output[i] = {c.cast(usual.emit, emit_width).text};"]
     arrays = [f"state_t next_{k}[CHUNK];" for k in slots]
     leaves = [f"next_{k}[e] = {text};" for k, text in enumerate(whole.states)]
     scatter = [f"state_{k}[base + i] = next_{k}[e];" for k in slots]
@@ -118,19 +124,26 @@ def usual_loops(c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_wid
         beyond = " | ".join(beyond_states(c, usual, "next_{0}[e]"))
         chunk_events.append(f"for (int e = 0; e < CHUNK; e++) wild |= {beyond};")
 
-    def loop(listed: Sequence[str]) -> str:
+    def loop(listed: Sequence[str], leaves_out: Container[int] = ()) -> str:
+        stores = [text for k, text in enumerate(of_state) if k not in leaves_out]
         return _USUAL_LOOP.format(
             old=indented(old_states(code, "state_{0}[base + i]"), 12),
             body=indented(usual.body, 12),
             listed=" | ".join(listed) or "0",
-            stores=indented(stores, 12),
+            stores=indented([*stores, *outputs_too], 12),
         )
 
-    loops = loop([*usual.listed, *usual.listed_by_input])
-    if usual.listed_by_input:
-        loops = _BY_INPUT.format(tame=loop(usual.listed), loop=loops)
+    def loops(leaves_out: Container[int] = ()) -> str:
+        found = loop([*usual.listed, *usual.listed_by_input], leaves_out)
+        if usual.listed_by_input:
+            found = _BY_INPUT.format(tame=loop(usual.listed, leaves_out), loop=found)
+        return found
+
+    all_loops = loops()
+    if outputs.late:
+        all_loops = _BY_LATE.format(late=loops(outputs.late.states), loops=all_loops)
     return _USUAL.format(
-        loops=loops,
+        loops=all_loops,
         whole_arrays=indented(arrays, 12),
         old_again=indented(old_states(code, "(state_{0} + base)[i]"), 16),
         whole=indented([*whole.body, *leaves], 16),

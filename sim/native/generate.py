@@ -8,8 +8,9 @@ from ...compiler.kernels.code import KernelCode
 from ...compiler.kernels.rule_code import RuleCode
 from ...compiler.machine import Machine
 from ..check import signed_range
+from .late import late_part
 from .rare import RarePart, rare_part
-from .target import Number, Outputs, Rare, Reduce, RuleOutputs, Target, Usual, Whole
+from .target import Late, Number, Outputs, Rare, Reduce, RuleOutputs, Target, Usual, Whole
 from .usual import usual_part
 from .walk import TRUTHS, Walk
 
@@ -46,8 +47,23 @@ def generate_kernel(code: KernelCode, number: int, machine: Machine, target: Tar
         rare=None if rare is None else _rare(code, machine, target, walk, rare),
         reduce=_reduce(code, machine, target) if code.reductions else None,
         usual=_usual(code, machine, target, rare),
+        late=_late(code, machine, target),
     )
     return target.kernel(number, code, walk.body, outputs)
+
+
+def _late(code: KernelCode, machine: Machine, target: Target) -> Late | None:
+    part = late_part(code, machine)
+    if part is None:
+        return None
+    walk = Walk(code, machine, target, counts=False)
+    for number, slot in part.sources.items():
+        walk.results[number] = Number(target.read_state(slot), walk.state_width)
+    walk.run_some(number for number in part.ops)
+    return Late(
+        body=tuple(walk.body),
+        states={slot: walk.state(code.next_state[slot], machine) for slot in part.slots},
+    )
 
 
 def _reduce(code: KernelCode, machine: Machine, target: Target) -> Reduce:

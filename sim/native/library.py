@@ -29,6 +29,7 @@ class Context(ctypes.Structure):
         ("post_stride", ctypes.c_int64),
         ("learning", ctypes.c_int64),
         ("one", ctypes.c_int64),
+        ("late", ctypes.c_int64),
         ("call", ctypes.c_int64),
         ("dense", ctypes.c_int64),
     ]  # fmt: skip

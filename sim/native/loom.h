@@ -62,6 +62,7 @@ typedef struct context {
     int64_t post_stride;
     int64_t learning; /* 0: updates are skipped */
     int64_t one; /* always 1, unknown to the compiler */
+    int64_t late; /* 1: states that only rules look at are made when they do */
     int64_t call; /* counts the calls: between them the host may write */
     int64_t dense; /* where one in so many post neurons fired, updates go along whole rows */
 } context_t;
@@ -120,6 +121,7 @@ typedef struct {
     int64_t port_count;
     int64_t front; /* which operands lie in `front`, see `front_t` */
     int64_t transposed; /* UPD: 1 if the synapses of a post neuron lie together */
+    int64_t late; /* MAP: 1 if some states may be late; UPD: records to the MAP whose states it needs */
     int64_t segments;   /* SUM: place in `parameters` of its segments, see `sums.c`, and how many */
     int64_t segment_count;
     int64_t offset; /* SUM that makes an input: what is added before the shift */

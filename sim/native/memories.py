@@ -79,7 +79,7 @@ class Memories:
         shared = iter((*tables, table.weight))  # the last is `front`, set below
         begins = [next(shared).ctypes.data if a is None else a.ctypes.data for a in own]
         steps = [0 if a is None else a.strides[0] for a in own]
-        numbers = (self.stride, learned, program.post_words * lanes, 1, 1, 0, DENSE)
+        numbers = (self.stride, learned, program.post_words * lanes, 1, 1, 0, 0, DENSE)
         self.contexts = (Context * copies)(
             *(
                 Context(*(b + k * s for b, s in zip(begins, steps, strict=True)), *numbers)

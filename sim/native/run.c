@@ -102,6 +102,7 @@ void loom_run(context_t *contexts, int64_t begin, int64_t end, const instruction
         for (int64_t step = first; step < last; step++) {
             const port_t *input = inputs;
             int64_t start = 0;
+            context->late = step + 1 < last;
             for (int64_t phase = 0; phase < phases; phase++) {
                 for (; input < inputs + input_count && input->phase == phase; input++)
                     if (input->step_stride || step == first)

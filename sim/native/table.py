@@ -20,6 +20,7 @@ from .bounds import largest_payload, largest_sums, largest_weights
 from .generate import payload_source
 from .joined import Joined, joined_products
 from .kept import Kept, kept_inputs
+from .late import late_maps
 from .layouts import VECTOR, in_pairs, is_diagonal, paired, sparse
 from .learned_place import LearnedPlace
 from .packing import Packer
@@ -35,7 +36,7 @@ FIELDS = (
     "opcode kernel clear weights source list rows target length padding input_shift "
     "input_fits output_shift state parameters population payload_shift "
     "captures capture_count gate skip shift stencil reach learned watched held held_number "
-    "kept kept_number ports port_count front transposed "
+    "kept kept_number ports port_count front transposed late "
     "segments segment_count offset bits lo hi entries"
 ).split()
 """`instruction_t` of loom.h."""
@@ -216,7 +217,13 @@ class Builder:
                 found.append(headed[number])
             found.append(records[number : number + 1])
         begins.append(len(found) - 1)
-        return np.concatenate(found), np.array(begins, np.int64)
+        joined_records, places = np.concatenate(found), np.array(begins, np.int64)
+        for number, readers in late_maps(self.program).items():
+            at = places[number + 1] - 1
+            joined_records["late"][at] = 1
+            for reader in readers:
+                joined_records["late"][places[reader + 1] - 1] = at - (places[reader + 1] - 1)
+        return joined_records, places
 
     def _keep(self, records: np.ndarray, last: int, kept: Kept) -> np.ndarray:
         """Let a ``MAP`` keep its input; returns what is to stand before the products."""

@@ -151,6 +151,15 @@ class Outputs:
     rare: Rare | None
     reduce: Reduce | None = None
     usual: Usual | None = None
+    late: Late | None = None
+
+
+@dataclass(frozen=True)
+class Late:
+    """Statements that make some states from the others, and these by their slots."""
+
+    body: tuple[str, ...]
+    states: dict[int, str]
 
 
 @dataclass(frozen=True)

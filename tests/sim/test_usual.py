@@ -193,7 +193,7 @@ def test_inputs_that_hold_are_kept():
 
 @pytest.mark.parametrize("largest", [1.0, 3000.0])
 def test_kept_inputs_of_any_size(largest):
-    """Currents of a few neurons are beyond those of usual ones, in some images and not in others."""
+    """Currents of a few neurons are beyond those of usual ones, in some images only."""
     import nengo
 
     import spikeloom
