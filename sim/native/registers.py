@@ -33,6 +33,8 @@ def with_registers(builder: Builder, table: Table, program: Program) -> Table | 
             continue
         code = program.kernels[i.kernel] if isinstance(i, Map) else program.rules[i.rule]
         block = builder.parameter_block(code, i)
+        if not block:  # of no place of its own
+            continue
         place = int(table.records["parameters"][table.begins[number + 1] - 1])
         if written.setdefault(place, block) != block:  # two that had the same now have not
             return None

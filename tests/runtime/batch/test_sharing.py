@@ -7,15 +7,16 @@ import nengo
 import numpy as np
 import pytest
 from nengo.cache import NoDecoderCache
+from random_learning_networks import random_learning_network
 from random_networks import random_network
 
 import spikeloom
 from spikeloom.compiler.compile import lower
-from spikeloom.compiler.errors import InputError
+from spikeloom.compiler.errors import InputError, SpikeloomError
 from spikeloom.compiler.frontends.nengo import convert
 from spikeloom.compiler.instructions import Map
 from spikeloom.compiler.machine import Machine
-from spikeloom.compiler.variants import kernels_of
+from spikeloom.compiler.variants import Template, kernels_of
 from spikeloom.compiler.watched import same
 from spikeloom.runtime.batch import memory
 from spikeloom.runtime.batch.sharing import Lowering, Solutions, digest, structure_of
@@ -289,6 +290,29 @@ def test_rates_share_weights_and_differ_in_registers():
     assert len({id(p.weight) for p in programs[1:]}) == 1
     assert len({id(engine._table.weight) for engine in engines[1:]}) == 1
     assert len({id(engine._table.parameters) for engine in engines}) == 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_registers_of_random_networks(seed):
+    """An engine with other registers has the table that would be built for them."""
+    graph = graph_of(random_learning_network(seed))
+    kernels, template = kernels_of(graph), Template(graph, Machine())
+    engine = NativeEngine(template.program)
+    *others, rule = kernels
+    shared = 0
+    for name, value in rule.values.items():
+        try:
+            changed = type(rule)(**{**rule.values, name: value * 1.01})
+        except SpikeloomError:
+            continue
+        program = template.variant([*others, changed])
+        if program is not None:
+            one, other = engine.twin(program), NativeEngine(program)
+            shared += one._table.weight is engine._table.weight
+            for field, content in vars(one._table).items():
+                if field not in ("populations", "learned"):
+                    assert same(content, vars(other._table)[field]), field
+    assert shared
 
 
 def test_registers_that_were_equal_and_are_not():
