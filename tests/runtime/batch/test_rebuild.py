@@ -179,11 +179,10 @@ def test_other_kinds_of_objects_are_built_in_full():
     first = error_driven(None)
     check(builds, first)
     flags = [s.readonly for op in builds._originals[0]._model.operators for s in op.all_signals]
-    for count, rule in enumerate(
-        (nengo.Voja(1e-2, post_synapse=None), nengo.PES(1e-4), None, nengo.Voja(2e-2))
-    ):
+    voja, pes = nengo.Voja(1e-2, post_synapse=None), nengo.PES(1e-4)
+    for rule, full in ((voja, 2), (pes, 3), (None, 3), (nengo.Voja(2e-2, post_synapse=None), 3)):
         check(builds, error_driven(rule))
-        assert builds.full == min(2 + count, 3) or builds.full <= rebuild.MOST_KEPT
+        assert builds.full == full
     original = builds._originals[-1]._model
     assert [s.readonly for op in original.operators for s in op.all_signals] == flags
 
