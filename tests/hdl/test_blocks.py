@@ -18,7 +18,7 @@ def test_blocks(tmp_path, monkeypatch):
     ran, failed = run_benches(
         blocks_verilog(),
         TOP,
-        ["benches", "convolution_bench"],
+        ["benches", "convolution_bench", "sequencer_bench"],
         Path(__file__).parent,
         tmp_path,
         monkeypatch,
