@@ -29,10 +29,10 @@ from ..check import (
     check_program,
     output_port,
 )
+from .bindings import Port, Region, Segment, input_record, load, output_record
 from .division import Division, divide
 from .engine import compiled_library
 from .follow import TO_BOTH, TO_COPIES, TO_FRONT
-from .library import Port, Region, Segment, input_record, load, output_record
 from .memories import Memories
 from .table import Builder
 from .together import Results, prepare, regions, results, segments, spread

@@ -21,12 +21,12 @@ from ..check import (
     check_values,
     output_port,
 )
+from .bindings import Port, input_ports, input_record, load, output_record
 from .build import build
 from .c import C
 from .follow import FEWEST_STEPS, Follower, follower
 from .fronts import FrontPlan, Fronts
 from .generate import generate
-from .library import Port, input_ports, input_record, load, output_record
 from .memories import Memories
 from .registers import with_registers
 from .rehearse import agrees, rehearsal

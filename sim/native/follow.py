@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .bindings import Port, input_record, output_record
 from .fronts import Front, FrontPlan, Fronts, make_ring
-from .library import Port, input_record, output_record
 from .memories import Memories
 
 TO_COPIES, TO_FRONT, TO_BOTH = range(3)

@@ -22,8 +22,8 @@ import numpy as np
 
 from ...compiler.instructions import Cnv, Evt, Mac, Map
 from ...compiler.program import Program
+from .bindings import Context, Region, Segment
 from .division import Division, divide
-from .library import Context, Region, Segment
 from .memories import Memories
 from .table import Builder, Table
 from .together import Part, parts, regions, saturating, segments

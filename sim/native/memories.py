@@ -12,7 +12,7 @@ import numpy as np
 
 from ...compiler.program import Program
 from ..check_learning import check_full_weights
-from .library import Context
+from .bindings import Context
 from .packing import CACHE_LINE, aligned_zeros
 from .table import Builder, Table
 

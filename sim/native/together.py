@@ -14,8 +14,8 @@ import numpy as np
 
 from ...compiler.instructions import Cnv, Evt, Mac, Map, Upd
 from ...compiler.program import Program
+from .bindings import Region, Segment
 from .division import Division
-from .library import Region, Segment
 from .memories import Memories
 
 ONCE, IN_BOTH = 1, 2
