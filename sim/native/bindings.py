@@ -14,7 +14,8 @@ _PORT_MEMORIES = ("accumulator", "value", "state", "event")
 
 POINTERS = (
     "accumulator value state event_index event_payload count saturations weight learned residual "
-    "synapse post parameters table_32 table_64 held held_version version front unusual known"
+    "synapse post parameters table_32 table_64 held held_version version front unusual known "
+    "remembered"
 ).split()
 """The arrays of `context_t` of loom.h, in order."""
 

@@ -93,6 +93,14 @@ class C:
         """The input array of the block."""
         return "input[i]"
 
+    def read_remembered(self, table: int) -> str:
+        """A word of an array beside the states, read at the head of the loop."""
+        return f"entry_{table}"
+
+    def read_sign(self) -> str:
+        """An array that the loop before fills."""
+        return "hit_rare[k]"
+
     def read_saved(self, name: str) -> str:
         """An array that the loop before fills."""
         return f"saved_{name}[k]"
@@ -130,10 +138,10 @@ class C:
         """A -1 that the compiler does not know, for the reason above, or 0."""
         return f"({condition} ? -one : 0)"
 
-    def split_product(self, a: str, b: str, low: int, n: int, half: int) -> str:
+    def split_product(self, a: str, b: str, upper: str, low: int, n: int, half: int) -> str:
         """Two products of 32-bit words."""
         lower = f"({a} * ({b} & {(1 << low) - 1}) + {half}) >> {low}"
-        return f"(({a} * ({b} >> {low}) + ({lower})) >> {n - low})"
+        return f"(({a} * {upper} + ({lower})) >> {n - low})"
 
     def beyond(self, number: Number, bits: int) -> str:
         """The signs of the distances to both ends; one that overflows is the other's."""
@@ -160,9 +168,11 @@ class C:
         k = slot.place
         return f"(parameters[{k}] >= -INT64_C({end}) && parameters[{k}] < INT64_C({end}))"
 
-    def divide(self, a: str, b: str, bits: int, double: bool) -> Number:
-        """A call of one of the two divisions of loom.h."""
-        if double:
+    def divide(self, a: str, b: str, bits: int, by: str) -> Number:
+        """A call of one of the divisions of loom.h."""
+        if by == "single":
+            return Number(f"divide_single({a}, {b}, {bits})", 32)
+        if by == "double":
             return Number(f"divide_double((double){a}, (double){b}, {bits})", 32)
         return Number(f"divide_whole({a}, {b}, {bits})", 64)
 

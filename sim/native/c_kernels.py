@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
-from .c_lines import indented, old_states
-from .c_usual import CLOSED, STRAYS, beyond_states, usual_loops
-from .target import Late, Number, Outputs, Rare, Reduce
+from .c_lines import indented, old_states, rare_loop, saved_arrays
+from .c_usual import STRAYS, usual_loops, usual_prologue
+from .target import Late, Number, Outputs, Reduce
 from .walk import width_of
 
 if TYPE_CHECKING:
@@ -197,10 +197,6 @@ def kernel_source(
         arrays.append(f"int{emit_width}_t output[BLOCK];")
     for name in picked:
         arrays += _hits(name)
-    if rare:
-        arrays += [
-            f"int{s.width}_t saved_{name}[BLOCK + HIT_SPARE];" for name, s in rare.saved.items()
-        ]
 
     def stores(place: str) -> list[str]:
         """Statements that leave behind what is needed later; some of it at this place."""
@@ -227,26 +223,19 @@ def kernel_source(
             _append(listed, "payload"),
         ]
     old = old_states(code, "state_{0}[base + i]")
-    middle = [f"{name}_hits = find_hits(hit_{name}, n, at_{name});" for name in picked]
-    if rare:
-        middle += _rare(rare)
     loop = _LOOP.format(old=indented(old, 12), body=indented([*body, *stores("i")], 12))
-    loop += "\n" + indented([*middle, *append], 8)
+    if rare:
+        find = "rare_hits = find_hits(hit_rare, n, at_rare);"
+        middle = [find, *rare_loop(rare)]
+        loop = "\n".join([indented(saved_arrays(rare), 8), loop, indented(middle, 8)])
     counters = ", count = 0" if events else ""
     finish = ["context->count[in->list] = count;"] if events else []
     strays, knows = "", list[str]()
     if usual := outputs.usual:
         counters += ", anew = 0"
         arrays += _hits("listed")
-        many = "in->length >= USUAL_LEAST"
-        few = "context->unusual[in->population] * UNUSUAL_FEW < in->length"
-        prologue += [
-            *usual.constants,
-            f"int usual = {' && '.join([many, few, *usual.holds])};",
-        ]
-        if usual.closed:
-            beyond = beyond_states(c, usual, "state_{0}[i]")
-            prologue += CLOSED.format(beyond=" | ".join(beyond)).splitlines()
+        prologue += usual_prologue(c, usual)
+        if usual.closed or usual.remembered:
             counters += ", wild = 0"
             finish.append(
                 "context->known[in->population] = usual && wild >= 0 ? context->call : 0;"
@@ -266,7 +255,13 @@ def kernel_source(
             "else /* tried again after a while */",
             "    context->unusual[in->population] -= in->length / UNUSUAL_STEPS + 1;",
         ]
-        loop = _EITHER.format(usual=usual_loops(c, code, usual, outputs, emit_width), loop=loop)
+        list_of_events = listed if events else ""
+        usual_text = usual_loops(c, code, usual, outputs, emit_width, list_of_events)
+        loop = _EITHER.format(usual=usual_text, loop=loop)
+    if pick["event"]:
+        append = ["event_hits = find_hits(hit_event, n, at_event);", *append]
+    if append:
+        loop += "\n" + indented(append, 8)
     arrays += [f"int64_t {name}_hits;" for name in picked]
     epilogue = []
     if not events:
@@ -362,16 +357,3 @@ def _append(listed: str, payload: str) -> str:
     if not payload:
         return f"count = append_spikes(context, in, base, {found}, count);"
     return f"count = append_events(context, in, {payload}, base, {found}, count);"
-
-
-def _rare(rare: Rare) -> list[str]:
-    """The loop over the neurons where the rare part's condition holds."""
-    stores = [f"state_{slot}[base + i] = {text};" for slot, text in rare.states.items()]
-    return [
-        "const int64_t rare_filled = fill_chunk(at_rare, rare_hits);",
-        "INDEPENDENT",
-        "for (int64_t e = 0; e < rare_filled; e++) {",
-        "    const int64_t k = at_rare[e], i = k;",
-        *(f"    {line}" for line in [*rare.body, *stores]),
-        "}",
-    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...compiler.kernels.code import KernelCode
+from .target import Rare
 
 
 def indented(lines: Sequence[str], columns: int) -> str:
@@ -18,4 +19,53 @@ def old_states(code: KernelCode, place: str) -> list[str]:
         line
         for k in range(len(code.states))
         for line in (f"const state_t old_{k} = {place.format(k)};", f"(void)old_{k};")
+    ]
+
+
+def saved_arrays(rare: Rare) -> list[str]:
+    """Definitions of what the loop over a block saves for the rare part."""
+    return [f"int{s.width}_t saved_{name}[BLOCK + HIT_SPARE];" for name, s in rare.saved.items()]
+
+
+def rare_loop(
+    rare: Rare, arrays: Sequence[str] = (), more: Sequence[str] = (), scatter: Sequence[str] = ()
+) -> list[str]:
+    """The loop over the neurons where the rare part's condition holds.
+
+    So many are done at a time that no loop's end is hard to predict.
+
+    Parameters
+    ----------
+    rare : Rare
+    arrays : sequence of str
+        More arrays of a chunk's numbers.
+    more : sequence of str
+        Statements that fill these, for element ``e``.
+    scatter : sequence of str
+        Statements that put what is there into the place of neuron ``base + i``.
+
+    Returns
+    -------
+    list of str
+    """
+    slots = rare.states
+    return [
+        "fill_chunk(at_rare, rare_hits);",
+        "for (int64_t first = 0; first < rare_hits; first += CHUNK) {",
+        "    const int32_t *restrict at = at_rare + first;",
+        *(f"    state_t next_{slot}[CHUNK];" for slot in slots),
+        *(f"    {line}" for line in arrays),
+        "    INDEPENDENT",
+        "    for (int32_t e = 0; e < CHUNK; e++) {",
+        "        const int32_t k = at[e], i = k;",
+        *(f"        {line}" for line in rare.body),
+        *(f"        next_{slot}[e] = {text};" for slot, text in slots.items()),
+        *(f"        {line}" for line in more),
+        "    }",
+        "    for (int e = 0; e < CHUNK; e++) {",
+        "        const int64_t i = at[e];",
+        *(f"        state_{slot}[base + i] = next_{slot}[e];" for slot in slots),
+        *(f"        {line}" for line in scatter),
+        "    }",
+        "}",
     ]

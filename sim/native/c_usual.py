@@ -10,8 +10,8 @@ from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
-from .c_lines import indented, old_states
-from .target import Number, Outputs, Usual
+from .c_lines import indented, old_states, rare_loop, saved_arrays
+from .target import Number, Outputs, Rare, Remembered, Usual
 
 if TYPE_CHECKING:
     from .c import C
@@ -21,35 +21,37 @@ _USUAL_LOOP = """\
         for (int64_t i = 0; i < n; i++) {{
 {old}
 {body}
-            const int32_t listed = {listed};
-            hit_listed[i] = listed;
 {stores}
         }}"""
 
-_USUAL = """\
-{loops}
-        const int64_t listed_hits = find_hits(hit_listed, n, at_listed);
-        fill_chunk(at_listed, listed_hits);
-        for (int64_t first = 0; first < listed_hits; first += CHUNK) {{
-            const int32_t *restrict at = at_listed + first;
-            const int64_t left = least(listed_hits - first, CHUNK);
-{whole_arrays}
-            INDEPENDENT
-            for (int32_t e = 0; e < CHUNK; e++) {{
-                const int32_t i = at[e], counted = 1;
-                int32_t within = 0; /* a sum over the lanes would keep GCC from vectorising */
-                (void)counted;
-                (void)within;
-{old_again}
-{whole}
-            }}
-            for (int e = 0; e < CHUNK; e++) {{
-                const int64_t i = at[e];
+_LISTED = """\
+        if (some < 0) {{
+            const int64_t listed_hits = find_hits(hit_listed, n, at_listed);
+            fill_chunk(at_listed, listed_hits);
+            for (int64_t first = 0; first < listed_hits; first += CHUNK) {{
+                const int32_t *restrict at = at_listed + first;
+                const int64_t left = least(listed_hits - first, CHUNK);
+                (void)left;
+{arrays}
+                INDEPENDENT
+                for (int32_t e = 0; e < CHUNK; e++) {{
+                    const int32_t i = at[e], counted = 1;
+                    int32_t within = 0; /* a sum over the lanes would keep GCC from vectorising */
+                    (void)counted;
+                    (void)within;
+{old}
+{body}
+                }}
+                for (int e = 0; e < CHUNK; e++) {{
+                    const int64_t i = at[e];
 {scatter}
+                }}
+{after}
             }}
-{chunk_events}
-        }}
-        anew += listed_hits;"""
+            anew += listed_hits;
+{events}
+        }}"""
+"""Events of the others have been listed before those of these neurons are known."""
 
 _BY_INPUT = """\
         if (tame) {{
@@ -66,14 +68,24 @@ _BY_LATE = """\
 {loops}
         }}"""
 
-CLOSED = """\
+_ANEW = """\
 if (usual && context->known[in->population] != context->call) {{
+{closed}
+{remembered}
+}}"""
+"""States that something else has written since may have any size, and nothing is remembered."""
+
+_CLOSED = """\
     int32_t beyond = 0;
     for (int64_t i = 0; i < in->length; i++)
         beyond |= {beyond};
-    usual = beyond >= 0;
-}}"""
-"""States that something else has written since may have any size."""
+    usual = beyond >= 0;"""
+
+_REMEMBER_ALL = """\
+    INDEPENDENT
+    for (int64_t i = 0; i < in->length; i++) {{
+{remember}
+    }}"""
 
 STRAYS = """\
         if (keeps && !kept)
@@ -82,55 +94,88 @@ STRAYS = """\
 """
 
 
-def usual_loops(c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_width: int) -> str:
-    """The loop for usual neurons, and what follows it: see `kernel_source`."""
-    events, whole = code.emits == "events", usual.whole
-    has_payload = events and not outputs.unit
-    slots = range(len(code.states))
-    # What a kernel does not read may be anything until a listed neuron is done in full.
-    of_state = [
-        f"state_{k}[base + i] = "
-        + (f"listed < 0 ? old_{k} : {text};" if k in usual.reads else f"{text};")
-        for k, text in enumerate(usual.states)
+def usual_prologue(c: C, usual: Usual) -> list[str]:
+    """Statements in front of the blocks: whether usual neurons are looked for."""
+    many = "in->length >= USUAL_LEAST"
+    few = "context->unusual[in->population] * UNUSUAL_FEW < in->length"
+    found = [
+        *(
+            f"int32_t *restrict remembered_{one.table} = context->remembered"
+            f" + {k} * context->state_stride + in->state;"
+            for k, one in enumerate(usual.remembered)
+        ),
+        *usual.constants,
+        f"int usual = {' && '.join([many, few, *usual.holds])};",
     ]
-    outputs_too = [] if events else [f"output[i] = {c.cast(usual.emit, emit_width).text};"]
-    arrays = [f"state_t next_{k}[CHUNK];" for k in slots]
-    leaves = [f"next_{k}[e] = {text};" for k, text in enumerate(whole.states)]
-    scatter = [f"state_{k}[base + i] = next_{k}[e];" for k in slots]
-    if whole.counts:
-        arrays.append("int32_t over[CHUNK];")
-        leaves.append("over[e] = within;")
-        scatter.append("within += e < left ? over[e] : 0;")
-    chunk_events = []
-    if has_payload or not events:
-        arrays.append(f"int{emit_width}_t emitted[CHUNK];")
-        leaves.append(f"emitted[e] = {c.cast(whole.emit, emit_width).text};")
-    if not events:
-        scatter.append("output[i] = emitted[e];")
-    else:
-        arrays.append("int32_t hit[CHUNK];")
-        leaves.append(f"hit[e] = {whole.emitted};")
-        payload = "emitted" if has_payload else "0"
-        if has_payload and not outputs.narrow:
-            payload = "payload"
-            chunk_events = [
-                "value_t payload[CHUNK];",
-                f"inside += fit_{emit_width}_to_32(emitted, payload, left, 0, VALUE_LO, VALUE_HI);",
-            ]
-        chunk_events.append(
-            f"count = append_chunk(context, in, {payload}, base, at, hit, left, count);"
-        )
-    if usual.closed:
-        beyond = " | ".join(beyond_states(c, usual, "next_{0}[e]"))
-        chunk_events.append(f"for (int e = 0; e < CHUNK; e++) wild |= {beyond};")
+    if usual.closed or usual.remembered:
+        beyond = " | ".join(_beyond_states(c, usual, "state_{0}[i]"))
+        closed = _CLOSED.format(beyond=beyond) if usual.closed else ""
+        all_of_them = [
+            _REMEMBER_ALL.format(
+                remember=indented(
+                    _remember(one, f"state_{one.state}[i]", f"remembered_{one.table}[i]"), 8
+                )
+            )
+            for one in usual.remembered
+        ]
+        anew = _ANEW.format(closed=closed, remembered="\n".join(all_of_them))
+        found += [line for line in anew.splitlines() if line]
+    return found
 
-    def loop(listed: Sequence[str], leaves_out: Container[int] = ()) -> str:
-        stores = [text for k, text in enumerate(of_state) if k not in leaves_out]
+
+def usual_loops(
+    c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_width: int, listed_events: str
+) -> str:
+    """The loops for usual neurons, and for those that are not: see `kernel_source`.
+
+    Parameters
+    ----------
+    c : C
+    code : KernelCode
+    usual : Usual
+    outputs : Outputs
+    emit_width : int
+        Of the array ``output``.
+    listed_events : str
+        The list of neurons that emit: ``"rare"`` if it is that of the rare part, ``"event"``, or
+        nothing.
+
+    Returns
+    -------
+    str
+    """
+    # Read for all: it takes longer to leave some out.
+    entries = [
+        f"const int32_t entry_{one.table} = remembered_{one.table}[base + i];"
+        for one in usual.remembered
+    ]
+
+    def loop(reasons: Sequence[str], leaves_out: Container[int] = ()) -> str:
+        """The loop over a block, in which neurons may be listed for these reasons."""
+        stores = []
+        if reasons:
+            stores += [f"const int32_t listed = {' | '.join(reasons)};"]
+            stores += ["hit_listed[i] = listed;", "some |= listed;"]
+        # What a kernel does not read may be anything until a listed neuron is done in full.
+        stores += [
+            f"state_{k}[base + i] = "
+            + (f"listed < 0 ? old_{k} : {text};" if reasons and k in usual.reads else f"{text};")
+            for k, text in enumerate(usual.states)
+            if k not in leaves_out
+        ]
+        if not (listed_events and outputs.unit):
+            stores.append(f"output[i] = {c.cast(usual.emit, emit_width).text};")
+        hits = {"rare": usual.rare.condition} if usual.rare else {}
+        if listed_events == "event":
+            hits["event"] = usual.emitted
+        for name, sign in hits.items():
+            stores.append(f"hit_{name}[i] = {f'listed < 0 ? 0 : {sign}' if reasons else sign};")
+        if usual.rare:
+            stores += [f"saved_{n}[i] = {s.text};" for n, s in usual.rare.saved.items()]
         return _USUAL_LOOP.format(
-            old=indented(old_states(code, "state_{0}[base + i]"), 12),
+            old=indented([*old_states(code, "state_{0}[base + i]"), *entries], 12),
             body=indented(usual.body, 12),
-            listed=" | ".join(listed) or "0",
-            stores=indented([*stores, *outputs_too], 12),
+            stores=indented(stores, 12),
         )
 
     def loops(leaves_out: Container[int] = ()) -> str:
@@ -142,16 +187,86 @@ def usual_loops(c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_wid
     all_loops = loops()
     if outputs.late:
         all_loops = _BY_LATE.format(late=loops(outputs.late.states), loops=all_loops)
-    return _USUAL.format(
-        loops=all_loops,
-        whole_arrays=indented(arrays, 12),
-        old_again=indented(old_states(code, "(state_{0} + base)[i]"), 16),
-        whole=indented([*whole.body, *leaves], 16),
-        scatter=indented(scatter, 16),
-        chunk_events=indented(chunk_events, 12),
+    parts = [all_loops]
+    if usual.rare:
+        arrays = saved_arrays(usual.rare)
+        parts = [indented(arrays, 8), *parts, indented(_usual_rare(c, usual, usual.rare), 8)]
+    if usual.listed or usual.listed_by_input:
+        listed = _listed(c, code, usual, outputs, emit_width, listed_events)
+        parts = ["        int32_t some = 0;", *parts, listed]
+    return "\n".join(parts)
+
+
+def _usual_rare(c: C, usual: Usual, rare: Rare) -> list[str]:
+    """The rare part for usual neurons, and what follows from the states that it sets."""
+    arrays, more, scatter = list[str](), list[str](), list[str]()
+    for one in usual.remembered:
+        arrays.append(f"int32_t entry_{one.table}[CHUNK];")
+        more += _remember(one, rare.states[one.state], f"entry_{one.table}[e]")
+        scatter.append(f"remembered_{one.table}[base + i] = entry_{one.table}[e];")
+    closed = {k: bits for k, bits in usual.closed.items() if k in rare.states}
+    scatter += [
+        f"wild |= {c.beyond(Number(f'next_{k}[e]', 32), bits)};" for k, bits in closed.items()
+    ]
+    find = "rare_hits = find_hits(hit_rare, n, at_rare);"
+    return [find, *rare_loop(rare, arrays, more, scatter)]
+
+
+def _remember(one: Remembered, state: str, to: str) -> list[str]:
+    """Statements that look up an entry from the state that a neuron has now."""
+    passed = f"({state} - {one.first}) & {one.period - 1}"
+    return [
+        "{",
+        f"    const state_t {one.when} = {one.first} + ({passed});",
+        *(f"    {line}" for line in one.body),
+        f"    {to} = {one.entry};",
+        "}",
+    ]
+
+
+def _listed(
+    c: C, code: KernelCode, usual: Usual, outputs: Outputs, emit_width: int, listed_events: str
+) -> str:
+    """What is done in full for the neurons that are not usual."""
+    whole = usual.whole
+    arrays = [f"state_t next_{k}[CHUNK];" for k in range(len(code.states))]
+    leaves = [f"next_{k}[e] = {text};" for k, text in enumerate(whole.states)]
+    scatter = [f"state_{k}[base + i] = next_{k}[e];" for k in range(len(code.states))]
+    if whole.counts:
+        arrays.append("int32_t over[CHUNK];")
+        leaves.append("over[e] = within;")
+        scatter.append("within += e < left ? over[e] : 0;")
+    if not (listed_events and outputs.unit):
+        arrays.append(f"int{emit_width}_t emitted[CHUNK];")
+        leaves.append(f"emitted[e] = {c.cast(whole.emit, emit_width).text};")
+        scatter.append("output[i] = emitted[e];")
+    events = []
+    if listed_events:
+        arrays.append("int32_t hit[CHUNK];")
+        leaves.append(f"hit[e] = {whole.emitted};")
+        scatter.append(f"hit_{listed_events}[i] = hit[e];")
+    if listed_events == "rare":
+        events.append("rare_hits = find_hits(hit_rare, n, at_rare);")
+    after = []
+    if usual.closed:
+        beyond = " | ".join(_beyond_states(c, usual, "next_{0}[e]"))
+        after.append(f"for (int e = 0; e < CHUNK; e++) wild |= {beyond};")
+    if usual.remembered:
+        after.append("for (int e = 0; e < CHUNK; e++) {")
+        for one in usual.remembered:
+            to = f"remembered_{one.table}[base + at[e]]"
+            after += [f"    {line}" for line in _remember(one, f"next_{one.state}[e]", to)]
+        after.append("}")
+    return _LISTED.format(
+        arrays=indented(arrays, 16),
+        old=indented(old_states(code, "(state_{0} + base)[i]"), 20),
+        body=indented([*whole.body, *leaves], 20),
+        scatter=indented(scatter, 20),
+        after=indented(after, 16),
+        events=indented(events, 12),
     )
 
 
-def beyond_states(c: C, usual: Usual, place: str) -> list[str]:
+def _beyond_states(c: C, usual: Usual, place: str) -> list[str]:
     """Numbers that are negative where a state has not the size that usual neurons leave it with."""
     return [c.beyond(Number(place.format(k), 32), bits) for k, bits in usual.closed.items()]

@@ -10,8 +10,19 @@ from ...compiler.machine import Machine
 from ..check import signed_range
 from .late import late_part
 from .rare import RarePart, rare_part
-from .target import Late, Number, Outputs, Rare, Reduce, RuleOutputs, Target, Usual, Whole
-from .usual import usual_part
+from .target import (
+    Late,
+    Number,
+    Outputs,
+    Rare,
+    Reduce,
+    Remembered,
+    RuleOutputs,
+    Target,
+    Usual,
+    Whole,
+)
+from .usual import UsualPart, behind, usual_part
 from .walk import TRUTHS, Walk
 
 
@@ -75,11 +86,12 @@ def _reduce(code: KernelCode, machine: Machine, target: Target) -> Reduce:
 
 def _rare(code: KernelCode, machine: Machine, target: Target, walk: Walk, part: RarePart) -> Rare:
     late = Walk(code, machine, target)
-    late.run_rare(part)
+    at_hand = walk.known_from_sign(part.condition, target.read_sign())
+    late.run_rare(part, at_hand)
     choice = {slot: int(code.ops[code.next_state[slot]].args[1]) for slot in part.states}
     return Rare(
         condition=walk.sign(part.condition),
-        saved={f"r{number}": walk.results[number] for number in part.needs},
+        saved={f"r{n}": walk.results[n] for n in part.needs if n not in at_hand},
         body=tuple(late.body),
         states={slot: late.state(result, machine) for slot, result in choice.items()},
     )
@@ -91,8 +103,7 @@ def _usual(
     part = usual_part(code, rare)
     if part is None:
         return None
-    never = () if rare is None else (rare.condition,)
-    walk = Walk(part.code, machine, target, counts=False, common=part.common, never=never)
+    walk = Walk(part.code, machine, target, counts=False, common=part.common)
     walk.run_all_but(rare)
     emit, _ = payload_source(code, machine)
     holds, listed, constants = [], [], []
@@ -111,14 +122,13 @@ def _usual(
     for number, bits in part.entries.items():
         holds.append(target.parameter_fits(walk.slots[str(code.ops[number].args[-1])], bits))
     for number, common in part.common.items():
-        listed.append(target.between(walk.results[common.of], common.below, common.above))
+        if common.period is None:
+            listed.append(target.between(walk.results[common.of], common.below, common.above))
         slot = walk.slots[str(code.ops[number].args[-1])]
         for k, argument in enumerate(common.arguments):
             entry = target.table(str(argument), walk.first_of[slot.name], slot)
             constants.append(target.assign(f"common_{number}_{k}", Number(entry, slot.width)))
     listed += [target.differ(before, after) for before, after in walk.limited]
-    conditions = {*never, emit} if code.emits == "events" else set(never)
-    listed += [walk.sign(condition) for condition in sorted(conditions)]
     whole = Walk(code, machine, target)
     whole.run_all_but(None)
     return Usual(
@@ -132,6 +142,13 @@ def _usual(
         reads=frozenset(walk.state_slot[str(op.args[0])] for op in code.ops if op.kind == "state"),
         states=tuple(walk.state(result, machine) for result in code.next_state),
         emit=walk.results[emit],
+        emitted=walk.sign(emit),
+        rare=None if rare is None else _rare(part.code, machine, target, walk, rare),
+        remembered=tuple(
+            _remembered(part, table, machine, target)
+            for table, common in part.common.items()
+            if common.period is not None
+        ),
         whole=Whole(
             body=tuple(whole.body),
             counts=bool(whole.limited),
@@ -139,6 +156,25 @@ def _usual(
             emit=whole.results[emit],
             emitted=whole.sign(emit),
         ),
+    )
+
+
+def _remembered(part: UsualPart, table: int, machine: Machine, target: Target) -> Remembered:
+    """How to look up the entry that a neuron will need between the table's two common places."""
+    code, common = part.code, part.common[table]
+    assert common.period is not None
+    walk = Walk(code, machine, target, counts=False)
+    when = Number("when", walk.state_width)
+    walk.results[common.of] = when
+    walk.run_some(sorted(behind(code, [table]) - {common.of}))
+    return Remembered(
+        table=table,
+        state=walk.state_slot[str(code.ops[common.of].args[0])],
+        first=common.below + 1,
+        period=common.period,
+        when=when.text,
+        body=tuple(walk.body),
+        entry=walk.results[table].text,
     )
 
 

@@ -57,6 +57,7 @@ typedef struct context {
     int64_t *unusual;          /* per population: neurons done by themselves in its last step */
     int64_t *known;            /* per population: the call in which its states were last known to
                                 * be of usual size */
+    int32_t *remembered;       /* per neuron, as states lie: what it will read of a table */
     int64_t state_stride;
     int64_t synapse_stride;
     int64_t post_stride;
@@ -299,6 +300,23 @@ static inline int32_t divide_double(double a, double b, int n)
     return proper ? (quotient + 1) >> 1 : limit;
 }
 
+/* The same in single precision, of words. Exact if b <= 3 * 2**29 and n <= 12: both numbers and the
+ * quotient are rounded to 24 bits, so that it is off by less than 4 * 2**(n+1-24) < 0.01, and its
+ * whole part by 1 at most, where the remainder, too, passes 0 or b by less than b / 100. So the
+ * remainder fits a word, and tells. */
+static inline int32_t divide_single(int32_t a, int32_t b, int n)
+{
+    const int proper = (a > 0) & (b > a);
+    const float numerator = proper ? (float)a * (float)((int32_t)2 << n) : 0.0f;
+    const float denominator = proper ? (float)b : 1.0f;
+    const int32_t near = (int32_t)(numerator / denominator);
+    const uint32_t whole = (uint32_t)a << (n + 1);
+    const int32_t rest = (int32_t)(whole - (uint32_t)near * (uint32_t)b);
+    const int32_t quotient = near + (rest >= b) - (rest < 0);
+    const int32_t limit = a > 0 ? (int32_t)1 << n : 0;
+    return proper ? (quotient + 1) >> 1 : limit;
+}
+
 /* The same in whole numbers. */
 static inline int64_t divide_whole(int64_t a, int64_t b, int n)
 {
@@ -325,8 +343,8 @@ static inline uint64_t pack_signs(const int32_t *sign)
     return mask;
 }
 
-/* Neurons that are done in full at a time. */
-enum { CHUNK = 16 };
+/* Neurons of which what is not done for all is done at a time. */
+enum { CHUNK = 8 };
 
 /* Numbers of the elements that are negative; returns how many. Where they are cannot be predicted,
  * so no branch asks for it, or few: both arrays have room for HIT_SPARE more elements. */
@@ -336,13 +354,19 @@ static inline int64_t find_hits(int32_t *restrict sign, int64_t n, int32_t *rest
     int64_t hits = 0;
     memset(sign + n, 0, HIT_SPARE * sizeof(int32_t));
 #if defined(__AVX512F__)
-    const __m512i zero = _mm512_setzero_si512(), step = _mm512_set1_epi32(16);
-    __m512i number = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    for (int64_t i = 0; i < n; i += 16) {
-        const __mmask16 mask = _mm512_cmplt_epi32_mask(_mm512_loadu_si512(sign + i), zero);
-        _mm512_storeu_si512(at + hits, _mm512_maskz_compress_epi32(mask, number));
-        hits += __builtin_popcount(mask);
-        number = _mm512_add_epi32(number, step);
+    const __m512i zero = _mm512_setzero_si512();
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for (int64_t i = 0; i < n; i += 64) {
+        __mmask16 masks[4];
+        for (int k = 0; k < 4; k++)
+            masks[k] = _mm512_cmplt_epi32_mask(_mm512_loadu_si512(sign + i + 16 * k), zero);
+        if (!(masks[0] | masks[1] | masks[2] | masks[3]))
+            continue;
+        for (int k = 0; k < 4; k++) {
+            const __m512i number = _mm512_add_epi32(lane, _mm512_set1_epi32((int)i + 16 * k));
+            _mm512_storeu_si512(at + hits, _mm512_maskz_compress_epi32(masks[k], number));
+            hits += __builtin_popcount(masks[k]);
+        }
     }
 #else
     const uint64_t top = (uint64_t)1 << 63; /* the place in an empty word is not defined */
@@ -359,46 +383,12 @@ static inline int64_t find_hits(int32_t *restrict sign, int64_t n, int32_t *rest
     return hits;
 }
 
-/* Repeat the last of the numbers up to the end of its chunk, so that whole vectors can work on them;
- * returns how many there are now. */
-static inline int64_t fill_chunk(int32_t *at, int64_t hits)
+/* Repeat the last of the numbers up to the end of its chunk, so that whole vectors can work on them. */
+static inline void fill_chunk(int32_t *at, int64_t hits)
 {
     if (hits)
         for (int k = 0; k < CHUNK; k++)
             at[hits + k] = at[hits - 1];
-    return (hits + CHUNK - 1) / CHUNK * CHUNK;
-}
-
-/* Append those of the first `left` neurons of a chunk whose sign is set, with their payloads or 1,
- * to the event list; returns its new length. */
-static inline int64_t append_chunk(const context_t *context, const instruction_t *in,
-                                   const value_t *payload, int64_t base, const int32_t *at,
-                                   const int32_t *sign, int64_t left, int64_t count)
-{
-    int32_t *index_to = context->event_index + in->target + count;
-    value_t *payload_to = context->event_payload + in->target + count;
-#if defined(__AVX512F__)
-    const uint32_t there = (1u << left) - 1;
-    const __mmask16 mask =
-        _mm512_mask_cmplt_epi32_mask((__mmask16)there, _mm512_loadu_si512(sign), _mm512_setzero_si512());
-    const int hits = __builtin_popcount(mask);
-    const __mmask16 first = (__mmask16)((1u << hits) - 1);
-    const __m512i index = _mm512_add_epi32(_mm512_loadu_si512(at), _mm512_set1_epi32((int32_t)base));
-    const __m512i one = _mm512_set1_epi32(1);
-    const __m512i all = payload ? _mm512_loadu_si512(payload) : one;
-    _mm512_mask_storeu_epi32(index_to, first, _mm512_maskz_compress_epi32(mask, index));
-    _mm512_mask_storeu_epi32(payload_to, first, _mm512_maskz_compress_epi32(mask, all));
-    return count + hits;
-#else
-    int64_t hits = 0;
-    for (int64_t e = 0; e < left; e++)
-        if (sign[e] < 0) {
-            index_to[hits] = (int32_t)(base + at[e]);
-            payload_to[hits] = payload ? payload[e] : 1;
-            hits++;
-        }
-    return count + hits;
-#endif
 }
 
 /* Append the payload 1 for each of the neurons `at` to the event list; returns its new length. */

@@ -15,6 +15,7 @@ from ..check_learning import check_full_weights
 from .bindings import Context
 from .packing import CACHE_LINE, aligned_zeros
 from .table import Builder, Table
+from .usual import most_remembered
 
 DENSE = 16
 """Where one in so many post neurons fired, updates go along whole rows: vectors are fast there."""
@@ -37,7 +38,8 @@ class Memories:
     stride : int
         Elements from one slot of a copy's states to the next.
     accumulator, value, state, event_index, event_payload, count, saturations, learned, residual,
-    synapse, post, held, held_version, version, unusual, known : (copies, ...) ndarray
+    synapse, post, held, held_version, version, unusual, known,
+    remembered : (copies, ...) ndarray
     """
 
     def __init__(self, program: Program, builder: Builder, table: Table, copies: int) -> None:
@@ -69,11 +71,13 @@ class Memories:
         self.version = self._zeros(len(program.inputs) + 1, np.int64)
         self.unusual = self._zeros(len(table.populations), np.int64)
         self.known = self._zeros(len(table.populations), np.int64)
+        remembered = most_remembered(program.kernels.values())
+        self.remembered = self._zeros(remembered * self.stride, np.int32)
         own = (
             *(self.accumulator, self.value, self.state, self.event_index, self.event_payload),
             *(self.count, self.saturations, None, self.learned, self.residual, self.synapse),
             *(self.post, None, None, None, self.held, self.held_version, self.version),
-            *(None, self.unusual, self.known),
+            *(None, self.unusual, self.known, self.remembered),
         )
         tables = (table.weight, table.parameters, table.table_32, table.table_64)
         shared = iter((*tables, table.weight))  # the last is `front`, set below

@@ -70,11 +70,17 @@ class Target(Protocol):
     def sign(self, condition: str) -> str:
         """A 32-bit number that is negative where a condition holds, and else not."""
 
-    def split_product(self, a: str, b: str, low: int, n: int, half: int) -> str:
-        """(a * b + half) >> n by way of the lower bits of b and of the others."""
+    def split_product(self, a: str, b: str, upper: str, low: int, n: int, half: int) -> str:
+        """(a * b + half) >> n by way of the lower bits of b and of ``upper``, b without these."""
 
     def read_input(self) -> str:
         """The kernel's input."""
+
+    def read_remembered(self, table: int) -> str:
+        """The entry that is remembered for the step in which it is needed."""
+
+    def read_sign(self) -> str:
+        """The number that was negative where the rare part's condition holds."""
 
     def read_saved(self, name: str) -> str:
         """A number that the body saved for the rare part."""
@@ -109,8 +115,8 @@ class Target(Protocol):
     def parameter_fits(self, slot: Slot, bits: int) -> str:
         """The condition that a parameter, or all entries of a table, are so small."""
 
-    def divide(self, a: str, b: str, bits: int, double: bool) -> Number:
-        """A fraction; `double` says that double precision is exact."""
+    def divide(self, a: str, b: str, bits: int, by: str) -> Number:
+        """A fraction, in ``"single"`` or ``"double"`` precision or in ``"whole"`` numbers."""
 
     def assign(self, name: str, number: Number) -> str:
         """A statement that names a number."""
@@ -188,15 +194,33 @@ class Rare:
 
 
 @dataclass(frozen=True)
+class Remembered:
+    """A table's entry that is looked up when a state is set, since it is known when it is needed.
+
+    `state` is the slot of a state that falls by `period` in each step, `first` the least that it
+    has when the entry is needed. The statements of `body` make the `entry` from what it has then,
+    which is called `when`.
+    """
+
+    table: int
+    state: int
+    first: int
+    period: int
+    when: str
+    body: tuple[str, ...]
+    entry: str
+
+
+@dataclass(frozen=True)
 class Usual:
     """The body for usual neurons, and how to find out which are to be done in full.
 
     The conditions `holds` concern parameters: without them no neuron is usual. If none of the
-    numbers `listed`, known after the body, is negative, then the body gives what the whole one
-    gives, no event is emitted, and nothing is counted. `listed_by_input` are the same of the input
+    numbers `listed`, known after the body, is negative, then the body and the rare part give what
+    the whole one gives, and nothing is counted. `listed_by_input` are the same of the input
     alone. `closed` are the bits of states that usual neurons leave within these bits: they are
     tested where they come from elsewhere. `constants` are to be defined before; `reads` are the
-    states that the body reads.
+    states that the body reads. `emitted` is negative where the output is not zero.
     """
 
     holds: tuple[str, ...]
@@ -209,6 +233,9 @@ class Usual:
     reads: frozenset[int]
     states: tuple[str, ...]
     emit: Number
+    emitted: str
+    rare: Rare | None
+    remembered: tuple[Remembered, ...]
     whole: Whole
 
 

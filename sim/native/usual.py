@@ -5,22 +5,22 @@ place. Nearly always the numbers are far smaller, and some tables are read at on
 LIF neuron integrates over one whole step, or not at all while it is refractory. So the native
 engine computes all neurons of a block as if they were like that, in narrower words and without the
 look-up, and then those in full that are not. The results are the same.
+
+What a table has between these two places is read in the one step in which a neuron leaves the
+refractory time. When that will be, and with which argument, is known as soon as it spikes: its
+entry is looked up then, and remembered.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import lru_cache
 
 from ...compiler.kernels.code import KernelCode, Op
-from .products import Range, Split, split_product
-from .rare import RarePart
-
-WORD = 32
-"""Bits of the narrow words."""
+from .products import is_wide, is_word, only_cut, product_of, split_of
+from .ranges import Range, narrowed
+from .rare import RarePart, rare_part
 
 _BITS = range(30, 15, -1)
 """Sizes of usual numbers that are tried, the larger ones first."""
@@ -42,12 +42,17 @@ class Common:
         Usual neurons have this at most ``below`` or at least ``above``.
     arguments : (int, int)
         The table's arguments then.
+    period : int or None
+        If ``of`` is a state that falls by ``above - below`` in each step until something rare
+        happens, a power of two: that. Each neuron then reads the table between the two places
+        at most once, and where is known.
     """
 
     of: int
     below: int
     above: int
     arguments: Range
+    period: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class UsualPart:
     entries : dict of int -> int
         The same of all entries of tables.
     closed : frozenset of int
-        States that stay within these bits, as long as neurons are usual.
+        States that stay within these bits, as long as neurons are usual; what the rare part makes
+        of them has to be looked at.
     """
 
     code: KernelCode
@@ -81,11 +87,11 @@ def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
     """What usual neurons compute, if that is worth it: no reductions, and something is saved."""
     left_out = set(rare.ops) if rare is not None else set()
     done = [n for n in range(len(code.ops)) if n not in left_out]
-    common = _common_arguments(code)
+    common = _common_arguments(code, rare)
     tables = {n for n in done if code.ops[n].kind == "table"}
     if code.reductions or not tables <= set(common):
         return None
-    if any(_is_wide(op) for op in code.ops if op.kind in ("input", "state")):
+    if any(is_wide(op) for op in code.ops if op.kind in ("input", "state")):
         return None
     if any(code.ops[n].kind == "divide" for n in done):
         return None
@@ -106,6 +112,7 @@ def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
         return None
     limits, narrow = best
     entries, narrow = _limited_entries(code, limits, narrow, sorted(tables))
+    limits, narrow = _larger_inputs(code, limits, entries, narrow, done)
     return UsualPart(
         code=replace(code, ops=narrow),
         common={t: common[t] for t in sorted(tables)},
@@ -115,26 +122,55 @@ def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
     )
 
 
+def most_remembered(kernels: Iterable[KernelCode]) -> int:
+    """How many tables' entries the neurons of any of these kernels remember, at most."""
+    parts = [usual_part(code, rare_part(code)) for code in kernels]
+    counts = [sum(c.period is not None for c in p.common.values()) for p in parts if p is not None]
+    return max(counts, default=0)
+
+
 def _closed(
     code: KernelCode, limits: Mapping[int, int], narrow: tuple[Op, ...], rare: RarePart | None
 ) -> frozenset[int]:
-    """States whose next words are within their bits, too, where nothing rare happens."""
-    known: dict[int, Range] = {}
-    if rare is not None and narrow[rare.condition].kind in ("gt", "ge"):
-        condition = narrow[rare.condition]
-        a, b = condition.operands
-        most = narrow[b].hi - (condition.kind == "ge")
-        if narrow[a].lo <= most:
-            known[a] = narrow[a].lo, min(narrow[a].hi, most)
-    ops = narrowed(narrow, known)
+    """States whose next words are within their bits, too, whether the rare condition holds or not.
+
+    Of those that the rare part makes only what they are without it is known.
+    """
     slots = {port.name: slot for slot, port in enumerate(code.states)}
+    ways = [(narrow, frozenset[int]())]
+    if rare is not None:
+        ways = [(_if(narrow, rare.condition, False), frozenset())]
+        ways.append((_if(narrow, rare.condition, True), frozenset(rare.states)))
     found = set()
     for number, bits in limits.items():
         if code.ops[number].kind == "state":
-            after = ops[code.next_state[slots[str(code.ops[number].args[0])]]]
-            if -(1 << bits) <= after.lo and after.hi < 1 << bits:
+            slot = slots[str(code.ops[number].args[0])]
+            after = [ops[code.next_state[slot]] for ops, unknown in ways if slot not in unknown]
+            if all(-(1 << bits) <= op.lo and op.hi < 1 << bits for op in after):
                 found.add(number)
     return frozenset(found)
+
+
+def _if(ops: tuple[Op, ...], condition: int, holds: bool) -> tuple[Op, ...]:
+    """The operations' ranges where a condition holds, or where it does not."""
+    known: dict[int, Range] = {}
+    op = ops[condition]
+    if op.kind in ("gt", "ge"):
+        a, b = op.operands
+        lo, hi = ops[a].lo, ops[a].hi
+        if holds:
+            lo = max(lo, ops[b].lo + (op.kind == "gt"))
+        else:
+            hi = min(hi, ops[b].hi - (op.kind == "ge"))
+        if lo <= hi:
+            known[a] = lo, hi
+    chosen = [
+        replace(op, args=(op.args[0], *(2 * [op.args[1 if holds else 2]])))
+        if op.kind == "select" and op.args[0] == condition
+        else op
+        for op in ops
+    ]
+    return tuple(narrowed(chosen, known))
 
 
 def _limited_entries(
@@ -152,34 +188,40 @@ def _limited_entries(
     return found, narrow
 
 
+def _larger_inputs(
+    code: KernelCode,
+    limits: dict[int, int],
+    entries: Mapping[int, int],
+    narrow: tuple[Op, ...],
+    done: Sequence[int],
+) -> tuple[dict[int, int], tuple[Op, ...]]:
+    """Room for larger inputs, as long as no more wide words are needed.
+
+    Neurons with a large gain have such inputs all the time.
+    """
+    wide, unsplit = _wide(narrow, done), _unsplit(narrow)
+    inputs = [number for number in limits if code.ops[number].kind == "input"]
+    while inputs and limits[inputs[0]] < max(_BITS):
+        larger = {**limits, **{number: limits[number] + 1 for number in inputs}}
+        ends = {n: (-(1 << b), (1 << b) - 1) for n, b in {**larger, **entries}.items()}
+        ops = tuple(narrowed(code.ops, ends))
+        if _wide(ops, done) > wide or _unsplit(ops) > unsplit:
+            break
+        limits, narrow = larger, ops
+    return limits, narrow
+
+
 def _unsplit(ops: Sequence[Op]) -> int:
     """Products that need wide words."""
     return sum(
         product_of(ops, op) is not None
-        and _is_wide(ops[op.operands[0]])
+        and is_wide(ops[op.operands[0]])
         and split_of(ops, op) is None
         for op in ops
     )
 
 
-def product_of(ops: Sequence[Op], op: Op) -> Op | None:
-    """The product that an operation rounds, if that is what it does."""
-    inner = ops[op.operands[0]] if op.kind in ("round", "floor") else None
-    return inner if inner is not None and inner.kind == "mul" else None
-
-
-def split_of(ops: Sequence[Op], op: Op) -> Split | None:
-    """How to make a rounded product of narrow words."""
-    product = product_of(ops, op)
-    if product is None or _is_wide(op):
-        return None
-    a, b = (ops[r] for r in product.operands)
-    n = int(op.args[1])
-    half = 1 << (n - 1) if op.kind == "round" else 0
-    return split_product((a.lo, a.hi), (b.lo, b.hi), n, half)
-
-
-def _common_arguments(code: KernelCode) -> dict[int, Common]:
+def _common_arguments(code: KernelCode, rare: RarePart | None) -> dict[int, Common]:
     """Where a table's argument is limited to an end, if it depends on states alone."""
     found = {}
     for number, op in enumerate(code.ops):
@@ -187,17 +229,17 @@ def _common_arguments(code: KernelCode) -> dict[int, Common]:
             continue
         argument = op.operands[0]
         limited = code.ops[argument]
-        seen = {code.ops[r].kind for r in _behind(code, [argument])}
-        if limited.kind in ("min", "max") and "input" not in seen and not _is_wide(limited):
+        seen = {code.ops[r].kind for r in behind(code, [argument])}
+        if limited.kind in ("min", "max") and "input" not in seen and not is_wide(limited):
             ends = limited.lo, limited.hi
-            found[number] = _of_state(code, argument) or Common(argument, *ends, ends)
+            found[number] = _of_state(code, argument, rare) or Common(argument, *ends, ends)
     return found
 
 
-def _of_state(code: KernelCode, argument: int) -> Common | None:
+def _of_state(code: KernelCode, argument: int, rare: RarePart | None) -> Common | None:
     """The same where the argument follows one state that only grows or only falls with it."""
     direction = _directions(code, argument)
-    states = [n for n in _behind(code, [argument]) if code.ops[n].kind == "state"]
+    states = [n for n in behind(code, [argument]) if code.ops[n].kind == "state"]
     if len(states) != 1 or not direction:
         return None
     state, limited = code.ops[states[0]], code.ops[argument]
@@ -210,11 +252,31 @@ def _of_state(code: KernelCode, argument: int) -> Common | None:
         return None
     below = _last(state.lo, state.hi, lambda value: at(value) == low)
     above = _last(state.lo, state.hi, lambda value: at(value) != high) + 1
-    end = 1 << (WORD - 1)
-    differences = (below - state.lo, below - state.hi, state.lo - above, state.hi - above)
-    if any(not -end <= d < end for d in differences):
+    if not is_word(below - state.lo, below - state.hi, state.lo - above, state.hi - above):
         return None
-    return Common(states[0], below, above, (low, high))
+    period = above - below if _falls_by(code, states[0], rare, below) == above - below else None
+    return Common(states[0], below, above, (low, high), period)
+
+
+def _falls_by(code: KernelCode, state: int, rare: RarePart | None, end: int) -> int | None:
+    """By how much a state falls in each step unless the rare part sets it, a power of two.
+
+    It does so at least until it is below `end`.
+    """
+    slot = [port.name for port in code.states].index(str(code.ops[state].args[0]))
+    if rare is None or slot not in rare.states:
+        return None
+    after = code.ops[code.ops[code.next_state[slot]].operands[2]]
+    if after.kind == "max":
+        limit = code.ops[after.operands[1]]
+        if limit.kind != "const" or limit.hi > end:
+            return None
+        after = code.ops[after.operands[0]]
+    if after.kind != "sub" or after.operands[0] != state:
+        return None
+    step = code.ops[after.operands[1]]
+    power = step.kind == "const" and step.lo > 0 and step.lo & (step.lo - 1) == 0
+    return step.lo if power else None
 
 
 def _last(lo: int, hi: int, holds: Callable[[int], bool]) -> int:
@@ -228,7 +290,7 @@ def _last(lo: int, hi: int, holds: Callable[[int], bool]) -> int:
 def _directions(code: KernelCode, result: int) -> int:
     """1 or -1 if a result never falls or never grows with the states behind it, else 0."""
     found: dict[int, int | None] = {}  # 0: does not change; None: may do both
-    for number in sorted(_behind(code, [result])):
+    for number in sorted(behind(code, [result])):
         op = code.ops[number]
         inner = [found[r] for r in op.operands]
         match op.kind:
@@ -253,7 +315,7 @@ def _joint(signs: Sequence[int | None]) -> int | None:
     return 0 if not there else there.pop() if len(there) == 1 else None
 
 
-def _behind(code: KernelCode, results: Sequence[int]) -> set[int]:
+def behind(code: KernelCode, results: Sequence[int]) -> set[int]:
     """These operations and all that they depend on."""
     found, todo = set(), list(results)
     while todo:
@@ -275,82 +337,18 @@ def _limits(code: KernelCode, state_bits: int, input_bits: int) -> dict[int, int
     return found
 
 
-def _is_wide(op: Op) -> bool:
-    end = 1 << (WORD - 1)
-    return not (-end <= op.lo and op.hi < end)
-
-
-def _wide(ops: Sequence[Op], done: Sequence[int]) -> int:
+def _wide(ops: Sequence[Op], done: Iterable[int]) -> int:
     """Operations that need more than a narrow word, but for products and their rounding."""
     count = 0
+    cut = only_cut(ops)
     for number in done:
         op = ops[number]
         inner = [ops[r] for r in op.operands]
         of_product = op.kind in ("round", "floor") and inner[0].kind == "mul"
+        if number in cut:
+            continue
         if op.kind == "mul" or of_product:
-            count += any(map(_is_wide, inner if op.kind == "mul" else [op]))
+            count += any(map(is_wide, inner if op.kind == "mul" else [op]))
         elif op.kind not in ("table", "param", "const"):
-            count += any(map(_is_wide, [op, *inner]))
+            count += any(map(is_wide, [op, *inner]))
     return count
-
-
-def narrowed(ops: Sequence[Op], limits: Mapping[int, Range]) -> list[Op]:
-    """The operations with the ranges that follow from those of some of them.
-
-    Parameters
-    ----------
-    ops : sequence of Op
-    limits : dict of int -> (int, int)
-        Narrower ranges of inputs, states and parameters.
-
-    Returns
-    -------
-    list of Op
-    """
-    found: list[Op] = []
-    for number, op in enumerate(ops):
-        inner = [(found[r].lo, found[r].hi) for r in op.operands]
-        lo, hi = op.lo, op.hi
-        if number in limits:
-            lo, hi = max(lo, limits[number][0]), min(hi, limits[number][1])
-        if op.kind == "scale":
-            # Linear: the factor's largest size follows from the whole ranges.
-            operand = ops[op.operands[0]]
-            factor = Fraction(max(-op.lo, op.hi), max(-operand.lo, operand.hi, 1))
-            most = math.ceil(max(-inner[0][0], inner[0][1], 0) * factor) + 1
-            lo, hi = max(lo, -most), min(hi, most)
-        elif op.kind in _RANGES:
-            least, most = _RANGES[op.kind](inner, [int(a) for a in op.args[len(inner) :]])
-            lo, hi = max(lo, least), min(hi, most)
-        found.append(replace(op, lo=lo, hi=hi))
-    return found
-
-
-def _product(a: Range, b: Range) -> Range:
-    ends = [x * y for x in a for y in b]
-    return min(ends), max(ends)
-
-
-def _rounded(a: int, n: int) -> int:
-    return (a + (1 << (n - 1))) >> n
-
-
-def _absolute(a: Range) -> Range:
-    return (0 if a[0] <= 0 <= a[1] else min(map(abs, a))), max(map(abs, a))
-
-
-_RANGES: dict[str, Callable[[list[Range], list[int]], Range]] = {
-    "add": lambda r, n: (r[0][0] + r[1][0], r[0][1] + r[1][1]),
-    "sub": lambda r, n: (r[0][0] - r[1][1], r[0][1] - r[1][0]),
-    "neg": lambda r, n: (-r[0][1], -r[0][0]),
-    "abs": lambda r, n: _absolute(r[0]),
-    "mul": lambda r, n: _product(r[0], r[1]),
-    "shl": lambda r, n: (r[0][0] << n[0], r[0][1] << n[0]),
-    "round": lambda r, n: (_rounded(r[0][0], n[0]), _rounded(r[0][1], n[0])),
-    "floor": lambda r, n: (r[0][0] >> n[0], r[0][1] >> n[0]),
-    "min": lambda r, n: (min(r[0][0], r[1][0]), min(r[0][1], r[1][1])),
-    "max": lambda r, n: (max(r[0][0], r[1][0]), max(r[0][1], r[1][1])),
-    "select": lambda r, n: (min(r[1][0], r[2][0]), max(r[1][1], r[2][1])),
-    "sat": lambda r, n: (min(max(r[0][0], n[0]), n[1]), min(max(r[0][1], n[0]), n[1])),
-}
-"""Ranges of results, from those of the operands and the integers written in."""

@@ -7,16 +7,17 @@ numbers enters the source: like a bitstream it depends on the kernels and the wo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...compiler.kernels.code import REDUCTIONS, KernelCode, Op, Port
 from ...compiler.kernels.rule_code import RuleCode, Variable
 from ...compiler.machine import Machine
 from ..check import signed_range
+from .products import only_cut, product_of, split_of, upper_of
 from .rare import RarePart
 from .target import Number, Slot, Target
-from .usual import Common, product_of, split_of
+from .usual import Common
 
 
 def width_of(lo: int, hi: int) -> int:
@@ -37,11 +38,14 @@ def parameter_slots(code: KernelCode | RuleCode) -> tuple[Slot, ...]:
     return tuple(slots)
 
 
-def double_is_exact(a: Op, b: Op, bits: int) -> bool:
-    """Whether ``divide`` may use double precision; the proof stands beside the function in C."""
+def way_to_divide(a: Op, b: Op, bits: int) -> str:
+    """The fastest way that is exact, for `Target.divide`; for proofs see the functions in C."""
+    if width_of(min(a.lo, b.lo), max(a.hi, b.hi)) == 32 and b.hi <= 3 << 29 and bits <= 12:
+        return "single"
     largest = 1 << 53
     ends = (abs(a.lo), abs(a.hi), abs(b.lo), abs(b.hi))
-    return bits <= 29 and max(ends) <= largest and max(b.hi, 0) << bits < largest
+    exact = bits <= 29 and max(ends) <= largest and max(b.hi, 0) << bits < largest
+    return "double" if exact else "whole"
 
 
 TRUTHS = frozenset("gt ge eq and or not".split())
@@ -60,8 +64,6 @@ class Walk:
         Whether saturations are counted.
     common : mapping of int -> Common
         Places at which tables are read, so that nothing is looked up.
-    never : collection of int
-        Conditions that do not hold.
     """
 
     def __init__(
@@ -71,13 +73,12 @@ class Walk:
         target: Target,
         counts: bool = True,
         common: Mapping[int, Common] | None = None,
-        never: Collection[int] = (),
     ) -> None:
         self.code: Any = code
         self.counts = counts
         self.common = common or {}
-        self.never = never
         self.target = target
+        self.only_cut = only_cut(code.ops)
         self.slots = {slot.name: slot for slot in parameter_slots(code)}
         states = () if isinstance(code, RuleCode) else code.states
         self.state_slot = {port.name: k for k, port in enumerate(states)}
@@ -92,6 +93,8 @@ class Walk:
     def run_all_but(self, rare: RarePart | None) -> None:
         """All operations, without what is postponed."""
         for number, op in enumerate(self.code.ops):
+            if op.kind == "mul" and number in self.only_cut:
+                continue
             if rare is not None and number in rare.selects:
                 self._name(number, self.results[op.operands[2]])
             elif rare is None or number not in rare.ops:
@@ -102,18 +105,18 @@ class Walk:
         for number in numbers:
             self._name(number, self._result(number, self.code.ops[number]))
 
-    def run_rare(self, rare: RarePart) -> None:
-        """What was postponed, with what it reads."""
+    def run_rare(self, rare: RarePart, at_hand: Mapping[int, Number]) -> None:
+        """What was postponed, with what it reads: some of that is at hand, the rest was saved."""
         for number in rare.needs:
-            text = self.target.read_saved(f"r{number}")
-            self._name(number, Number(text, self._width(number)))
+            saved = Number(self.target.read_saved(f"r{number}"), self._width(number))
+            self._name(number, at_hand.get(number, saved))
         read = {r for n in rare.ops for r in self.code.ops[n].operands}
         for number in sorted(read.union(rare.ops).difference(rare.needs)):
             self._name(number, self._result(number, self.code.ops[number]))
 
     def _width(self, number: int) -> int:
         op = self.code.ops[number]
-        return width_of(op.lo, op.hi)
+        return 32 if number in self.only_cut else width_of(op.lo, op.hi)
 
     def _name(self, number: int, result: Number) -> None:
         named = Number(f"r{number}", self._width(number))
@@ -143,18 +146,20 @@ class Walk:
             case "table" if number in self.common:
                 common, width = self.common[number], self.slots[name].width
                 at = self.results[common.of]
-                above = target.constant(common.below, at.width).text
-                is_above = target.operation("gt", [at.text, above], [], at.width)
-                chosen = target.select(is_above, f"common_{number}_1", f"common_{number}_0")
+                chosen = f"common_{number}_1"
+                for end, below in self._below(number, common):
+                    text = target.constant(end, at.width).text
+                    is_above = target.operation("gt", [at.text, text], [], at.width)
+                    chosen = target.select(is_above, chosen, below)
                 return Number(chosen, width)
             case "table":
                 slot = self.slots[name]
                 argument = self.results[op.operands[0]].text
                 return Number(target.table(argument, self.first_of[name], slot), slot.width)
             case "divide":
-                double = double_is_exact(self._operand(op, 0), self._operand(op, 1), int(name))
+                way = way_to_divide(self._operand(op, 0), self._operand(op, 1), int(name))
                 a, b = (self.results[r].text for r in op.operands)
-                return target.divide(a, b, int(name), double)
+                return target.divide(a, b, int(name), way)
             case "sat":
                 return self._sat(number, op)
             case "winner":
@@ -166,8 +171,6 @@ class Walk:
             case "and" | "or" | "not":
                 conditions = [self.condition(r) for r in op.operands]
                 return self._truth(number, target.operation(op.kind, conditions, [], 1))
-            case "select" if op.operands[0] in self.never:
-                return self.results[op.operands[2]]
             case "select":
                 choices = [self._operand(op, k) for k in (1, 2)]
                 width = width_of(min(o.lo for o in choices), max(o.hi for o in choices))
@@ -179,17 +182,38 @@ class Walk:
             case "round" | "floor" if (split := split_of(self.code.ops, op)) and self._is_wide(op):
                 product = product_of(self.code.ops, op)
                 assert product is not None
-                a, b = (self.results[r].text for r in product.operands)
-                half = 1 << (int(op.args[1]) - 1) if op.kind == "round" else 0
-                if split.first:
-                    a, b = b, a
-                text = target.split_product(a, b, split.bits, int(op.args[1]), half)
-                return Number(text, 32)
-        return self._arithmetic(op)
+                whole, cut = product.operands[::-1] if split.first else product.operands
+                n = int(op.args[1])
+                half = 1 << (n - 1) if op.kind == "round" else 0
+                upper = self._upper(cut, split.bits)
+                texts = (self.results[whole].text, self.results[cut].text, upper)
+                return Number(target.split_product(*texts, split.bits, n, half), 32)
+        return self._arithmetic(op, number)
+
+    def _below(self, number: int, common: Common) -> list[tuple[int, str]]:
+        """What is read of a table up to ends, the higher one first, of what tells where."""
+        first = (common.below, f"common_{number}_0")
+        if common.period is None:
+            return [first]
+        return [(common.above - 1, self.target.read_remembered(number)), first]
+
+    def _upper(self, number: int, bits: int) -> str:
+        """A result without its lower bits."""
+        operation, known = self.target.operation, upper_of(self.code.ops, number)
+        if number not in self.only_cut or known is None:
+            return operation("floor", [self.results[number].text], [bits], 32)
+        a, b = self.results[known.a].text, self.results[known.b].text
+        other = operation("neg", [b], [], 32) if known.minus else b
+        if known.shift:
+            other = operation("floor", [other], [known.shift], 32)
+        total = operation("add", [a, other], [], 32)
+        rest = bits - known.shift
+        return operation("floor", [total], [rest], 32) if rest else total
 
     def _is_wide(self, op: Op) -> bool:
         """Whether what an operation reads takes a wide word."""
-        return self._width(op.operands[0]) == 64
+        inner = self._operand(op, 0)
+        return width_of(inner.lo, inner.hi) == 64
 
     def _seen(self, op: Op) -> Number:
         """What a rule sees."""
@@ -216,21 +240,33 @@ class Walk:
 
     def sign(self, result: int) -> str:
         """A 32-bit number that is negative where a result is not zero."""
+        if not self._is_difference(result):
+            return self.target.sign(self.condition(result))
         op = self.code.ops[result]
-        if op.kind in ("gt", "ge"):
-            a, b = (self.code.ops[r] for r in op.operands)
-            lo, hi = b.lo - a.hi - 1, b.hi - a.lo
-            if width_of(min(lo, a.lo, b.lo), max(hi, a.hi, b.hi)) == 32:
-                texts = [self.results[r].text for r in reversed(op.operands)]
-                difference = self.target.operation("sub", texts, [], 32)
-                one = self.target.constant(1, 32).text
-                equal_too = op.kind == "ge"
-                return (
-                    self.target.operation("sub", [difference, one], [], 32)
-                    if equal_too
-                    else difference
-                )
-        return self.target.sign(self.condition(result))
+        texts = [self.results[r].text for r in reversed(op.operands)]
+        difference = self.target.operation("sub", texts, [], 32)
+        if op.kind == "gt":
+            return difference
+        one = self.target.constant(1, 32).text
+        return self.target.operation("sub", [difference, one], [], 32)
+
+    def _is_difference(self, result: int) -> bool:
+        """Whether a comparison's outcome is the sign of a difference that fits a narrow word."""
+        op = self.code.ops[result]
+        if op.kind not in ("gt", "ge"):
+            return False
+        a, b = (self.code.ops[r] for r in op.operands)
+        lo, hi = b.lo - a.hi - 1, b.hi - a.lo
+        return width_of(min(lo, a.lo, b.lo), max(hi, a.hi, b.hi)) == 32
+
+    def known_from_sign(self, result: int, sign: str) -> dict[int, Number]:
+        """What a sign tells of the numbers that were compared: the first, if the other is fixed."""
+        op = self.code.ops[result]
+        if not self._is_difference(result) or self._operand(op, 1).kind != "const":
+            return {}
+        end = self.target.constant(self._operand(op, 1).lo - (op.kind == "ge"), 32).text
+        text = self.target.operation("sub", [end, sign], [], 32)
+        return {op.operands[0]: Number(text, 32)}
 
     def _text(self, result: int, width: int) -> str:
         """A result at some width; what does not change is not converted, but there at both."""
@@ -241,7 +277,7 @@ class Walk:
             return self.target.constant(int(op.args[0]), 64).text
         return self.target.cast(self.results[result], width).text
 
-    def _arithmetic(self, op: Op) -> Number:
+    def _arithmetic(self, op: Op, number: int | None = None) -> Number:
         count = len(op.operands)
         numbers = [int(a) for a in op.args[count:]]
         inner = [self._operand(op, k) for k in range(count)]
@@ -249,6 +285,8 @@ class Walk:
         if op.kind == "round":
             hi = max(hi, inner[0].hi + (1 << (numbers[0] - 1)))
         width = 64 if numbers and numbers[0] > 30 else width_of(lo, hi)
+        if number in self.only_cut:
+            width = 32  # what overflows is of no interest
         texts = [self._text(r, width) for r in op.operands]
         return Number(self.target.operation(op.kind, texts, numbers, width), width)
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spikeloom.sim.native.products import split_product
+from spikeloom.compiler.kernels.code import Op
+from spikeloom.sim.native.products import only_cut, split_of, split_product, upper_of
 
 WORD = st.integers(-(1 << 31), (1 << 31) - 1)
 
@@ -27,6 +28,49 @@ def test_two_narrow_products_give_the_rounded_one(a_bits, b_bits, n, rounds, dat
     assert split.bits <= n
     lower = fits(fits(a * (b & ((1 << split.bits) - 1)) + half)) >> split.bits
     assert fits(fits(a * (b >> split.bits)) + lower) >> (n - split.bits) == expected
+
+
+@given(
+    st.integers(1, 13),
+    st.integers(32, 34),
+    st.integers(1, 30),
+    st.integers(4, 8),
+    st.sampled_from(["add", "sub", "swapped"]),
+    st.data(),
+)
+def test_a_wide_factor_is_cut_without_being_made(a_bits, bits, d_bits, shift, kind, data):
+    """a * (c * 2**shift +- d), of which only the products' words are ever made."""
+    n, half = 17, 1 << 16
+
+    def op(kind, args, lo, hi):
+        return Op(kind, args, lo, hi, 0)
+
+    ends = [(1 << bits) - 1 for bits in (a_bits, bits - shift, d_bits)]
+    c_end, total = ends[1] << shift, (ends[1] << shift) + ends[2]
+    product = ends[0] * total
+    most = (product + half) >> n
+    sum_of = (3, 2) if kind != "swapped" else (2, 3)
+    ops = [
+        op("param", ("a",), 0, ends[0]),
+        op("state", ("c",), -ends[1], ends[1]),
+        op("state", ("d",), -ends[2], ends[2]),
+        op("shl", (1, shift), -c_end, c_end),
+        op("sub" if kind == "sub" else "add", sum_of, -total, total),
+        op("mul", (0, 4), -product, product),
+        op("round", (5, n), -most, most),
+    ]
+    split = split_of(ops, ops[6])
+    assume(split is not None)
+    assert only_cut(ops) >= {4, 5} and not split.first
+    upper = upper_of(ops, 4)
+    assert (upper.a, upper.b, upper.shift, upper.minus) == (1, 2, shift, kind == "sub")
+    a, c, d = (data.draw(st.one_of(st.sampled_from([-e, e]), st.integers(-e, e))) for e in ends)
+    a = abs(a)
+    wide = (c << shift) + (-d if kind == "sub" else d)
+    word = (wide + (1 << 31)) % (1 << 32) - (1 << 31)
+    high = fits(c + ((-d if kind == "sub" else d) >> shift)) >> (split.bits - shift)
+    lower = fits(fits(a * (word & ((1 << split.bits) - 1))) + half) >> split.bits
+    assert fits(fits(a * high) + lower) >> (n - split.bits) == (a * wide + half) >> n
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,12 @@ from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.evaluate import operations
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native.engine import NativeEngine
+from spikeloom.sim.native.products import product_of, split_of
+from spikeloom.sim.native.ranges import narrowed
 from spikeloom.sim.native.rare import rare_part
 from spikeloom.sim.native.rehearse import rehearsal
 from spikeloom.sim.native.table import KEEP, Builder
-from spikeloom.sim.native.usual import narrowed, product_of, split_of, usual_part
+from spikeloom.sim.native.usual import usual_part
 
 NEURONS = 100
 
@@ -95,6 +97,82 @@ def test_a_state_tells_where_the_table_is_read(kernel):
         assert read.lo == read.hi
         found = [value <= common.below, value >= common.above]
         assert found == [read.lo == end for end in common.arguments], value
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        LIF(tau_rc=0.02, tau_ref=0.002),
+        LIF(tau_rc=0.06, tau_ref=0.0, min_voltage=-1.0, reset=-1.0),
+        AdaptiveLIF(tau_rc=0.02, tau_ref=0.0053),
+    ],
+    ids=repr,
+)
+def test_what_is_remembered_is_what_a_table_would_give(kernel):
+    """A state falls from anywhere through the places between, of which it meets one."""
+    code = code_of(kernel)
+    part = usual_part(code, rare_part(code))
+    (table, common), *_ = part.common.items()
+    assert common.period == common.above - common.below
+    argument = code.ops[table].operands[0]
+    slot = [port.name for port in code.states].index(code.ops[common.of].args[0])
+    after = code.ops[code.next_state[slot]].operands[2]
+
+    def at(value, number):
+        return narrowed(code.ops, {common.of: (value, value)})[number].lo
+
+    rng = np.random.default_rng(0)
+    first = common.below + 1
+    for start in rng.integers(common.below - 300, common.below + 5000, 60).tolist():
+        when = first + ((start - first) & (common.period - 1))
+        value, between = start, []
+        while value > common.below:
+            if value <= common.above:
+                between.append(value)
+            value = at(value, after)
+        assert between == ([when] if start > common.below else [])
+        assert at(when, argument) in range(min(common.arguments), max(common.arguments) + 1)
+        for _ in range(3):  # and stays below
+            value = at(value, after)
+            assert value <= common.below
+
+
+@pytest.mark.parametrize("neuron", ["LIF", "AdaptiveLIF"])
+@pytest.mark.parametrize("tau_ref", [0.0005, 0.002, 0.0051])
+def test_neurons_that_come_out_of_the_refractory_time(neuron, tau_ref):
+    """Calls of any length, with states written in between, and inputs of all sizes."""
+    import nengo
+
+    import spikeloom
+
+    rng = np.random.default_rng(3)
+    gains = np.exp(rng.uniform(-1, 7, 70))
+    with nengo.Network(seed=1) as network:
+        shown = nengo.Node(lambda t: np.sin([300 * t, 170 * t]))
+        kind = getattr(nengo, neuron)(tau_ref=tau_ref)
+        neurons = nengo.Ensemble(70, 1, gain=gains, bias=gains, neuron_type=kind).neurons
+        nengo.Connection(shown, neurons, transform=rng.uniform(-1, 1, (70, 2)), synapse=None)
+        nengo.Probe(neurons)
+    with spikeloom.Simulator(network, progress_bar=False) as sim:
+        sim.run_steps(30)
+        program = sim.program
+    golden, native = GoldenEngine(program), NativeEngine(program)
+    name, port = next(iter(program.inputs.items()))
+    events = 0
+    for steps in (1, 1, 1, 17, 2, 40, 1, 9):
+        values = rng.uniform(-1, 1, (steps, port.size)) * 2.0**port.fraction
+        values = np.rint(values).astype(np.int64)
+        for engine in (golden, native):
+            engine.run(steps, {name: values}, [])
+        for memory in MEMORIES:
+            np.testing.assert_array_equal(native.memory(memory), golden.memory(memory))
+        assert golden.saturations() == native.saturations()
+        events += int(golden.memory("count").sum())
+        state = golden.memory("state")
+        state[1] = np.where(rng.random(state.shape[1]) < 0.5, rng.integers(0, 1500), state[1])
+        for engine in (golden, native):
+            engine.load_memory("state", state)
+    assert events > 50
 
 
 def test_entries_of_tables_are_small_enough_for_narrow_products():
