@@ -95,10 +95,13 @@ class NativeBatch:
             if isinstance(i, Map)
         }
         self._divisions: dict[Any, _Common] = {}
+        self._ahead: _Common | None = None
+        """What was done once in the last run, if the copies' memories do not have it yet."""
         self.reset()
 
     def reset(self) -> None:
         """Put all copies back to the Program's initial content."""
+        self._ahead = None
         self._memories.reset()
         self._unchecked: set[int] = set()
         self._own_ports: set[str] = set()
@@ -176,13 +179,15 @@ class NativeBatch:
             (side_by_side if together else alone)(*call)
             return (end - begin) * (last - first)
 
-        chunk = -(-self.copies // (self.threads * (1 if together else CALLS)))
+        chunk = self._share() if together else -(-self.copies // (self.threads * CALLS))
         part = PART // 8 if together else PART
         begins = range(0, self.copies, chunk)
-        if together:
+        if not together or self._ahead is not common:
+            self._settle()
+        if together and self._ahead is None:
             for thread, begin in enumerate(begins):
-                place = self.copies + thread
-                prepare(common.results, self._memories, begin, place)
+                prepare(common.results, self._memories, begin, self.copies + thread)
+            self._ahead = common
         with ExitStack() as stack:
             each: Callable[..., Iterable[int]] = map
             if self.threads > 1:
@@ -193,12 +198,24 @@ class NativeBatch:
                 for done in each(work, calls):
                     if progress:
                         progress(done)
-        if together:
-            for thread, begin in enumerate(begins):
-                copies = slice(begin, min(begin + chunk, self.copies))
-                spread(common.results, self._memories, self.copies + thread, copies)
         self._own |= division.own if together else self._all
         return outputs
+
+    def _share(self) -> int:
+        """Copies of each thread, of which something is done once."""
+        return -(-self.copies // self.threads)
+
+    def _settle(self) -> None:
+        """Write what was done once into the copies' memories.
+
+        That waits until somebody looks: a run after the other goes on where it is done once.
+        """
+        if self._ahead is None:
+            return
+        for thread, begin in enumerate(range(0, self.copies, self._share())):
+            copies = slice(begin, min(begin + self._share(), self.copies))
+            spread(self._ahead.results, self._memories, self.copies + thread, copies)
+        self._ahead = None
 
     def _empty(self, record: Sequence[str], steps: int) -> dict[str, np.ndarray]:
         return {
@@ -235,11 +252,14 @@ class NativeBatch:
     def memory(self, name: str, copy: int) -> np.ndarray:
         """A memory of one copy; see `spikeloom.sim.engine.Engine.memory`."""
         check_memory(name)
+        self._settle()
         return self._memories.read(name, self._number(copy))
 
     def load_memory(self, name: str, copy: int, content: np.ndarray) -> None:
         """Overwrite a memory of one copy; see `spikeloom.sim.engine.Engine.load_memory`."""
-        self._memories.load(name, self._number(copy), check_content(self.program, name, content))
+        checked = check_content(self.program, name, content)
+        self._settle()
+        self._memories.load(name, self._number(copy), checked)
         if name in ("value", "state"):  # what is learned belongs to each copy anyway
             self._own |= self._all
         if name in ("weight", "residual"):
@@ -252,6 +272,7 @@ class NativeBatch:
 
     def saturations(self, copy: int) -> dict[str, int]:
         """Times that something of one copy was limited since `reset`, per population."""
+        self._settle()
         counts = self._memories.saturations[self._number(copy)].tolist()
         pairs = zip(self._table.populations, counts, strict=True)
         return {name: count for name, count in pairs if count}

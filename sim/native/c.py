@@ -120,9 +120,13 @@ class C:
         """A constant that the first pass leaves."""
         return f"reduced_{number}"
 
+    def read_reduced(self, number: int) -> str:
+        """An array that the first pass fills."""
+        return f"reduced_in_{number}[i]"
+
     def is_neuron(self, index: str) -> str:
         """A comparison with the neuron's index."""
-        return f"(base + i == {index})"
+        return f"((int32_t)i == (int32_t)({index} - base))"
 
     def scale(self, a: Number, slot: Slot) -> str:
         """Product with the mantissa, rounding, shift; of 32-bit numbers processors have it fast."""

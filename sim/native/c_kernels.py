@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
-from .c_lines import indented, old_states, rare_loop, saved_arrays
+from .c_lines import indented, input_lines, input_type, old_states, rare_loop, saved_arrays
+from .c_reductions import first_pass
 from .c_usual import STRAYS, usual_loops, usual_prologue
-from .target import Late, Number, Outputs, Reduce
-from .walk import width_of
+from .target import Late, Number, Outputs
 
 if TYPE_CHECKING:
     from .c import C
@@ -29,25 +29,14 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
     const int32_t one = (int32_t)context->one;
     (void)parameters;
     (void)one;
-{prologue}{reduce}
+{prologue}
     const int keeps = in->kept >= 0, kept = keeps && is_kept(context, in);
 {knows}    int64_t limited = 0, inside = 0{counters};
-    for (int64_t base = 0; base < in->length; base += BLOCK) {{
+{reduce}    for (int64_t base = 0; base < in->length; base += BLOCK) {{
         const int64_t n = least(BLOCK, in->length - base);
-        {input_type} buffer[BLOCK];
-        {input_type} *restrict input = buffer;
-        if (keeps)
-            input = ({input_type} *)(context->held + in->kept + KEPT_HEAD) + base;
 {arrays}
-        const accumulator_t *sums = context->accumulator + in->source + base;
-        if (kept)
-            ;
-{seen}        else if (in->input_fits)
-            shift_64_to_{input_width}(sums, input, n, in->input_shift);
-        else
-            limited += fit_64_to_{input_width}(sums, input, n, in->input_shift, {input_lo},
-                                               {input_hi});
-{strays}        int32_t within = 0;
+{input}
+        int32_t within = 0;
 {loop}
         inside += within;
 {epilogue}
@@ -93,58 +82,6 @@ _EITHER = """\
         }} else {{
 {loop}
         }}"""
-
-_REDUCE = """
-    /* The first pass: what is reduced over the population. Nothing is counted or written. */
-    {input_type} seen[BLOCK];
-    int64_t seen_limited = 0;
-{before}
-    for (int64_t base = 0; base < in->length; base += BLOCK) {{
-        const int64_t n = least(BLOCK, in->length - base);
-{arrays}
-        const accumulator_t *sums = context->accumulator + in->source + base;
-        if (in->input_fits)
-            shift_64_to_{input_width}(sums, seen, n, in->input_shift);
-        else
-            seen_limited = fit_64_to_{input_width}(sums, seen, n, in->input_shift, {input_lo},
-                                                   {input_hi});
-        INDEPENDENT
-        for (int64_t i = 0; i < n; i++) {{
-            const {input_type} *input = seen;
-{old}
-{body}
-        }}
-{combine}
-    }}
-{after}"""
-
-_SEEN = """\
-        else if (!keeps && in->length <= BLOCK) {{ /* the first pass has it */
-            input = seen;
-            limited += seen_limited;
-        }}
-"""
-
-_COMBINE = {
-    "any_of": ["for (int64_t i = 0; i < n; i++) best_{0} |= reduced_in_{1}[i] != 0;"],
-    "sum_of": ["for (int64_t i = 0; i < n; i++) best_{0} += reduced_in_{1}[i];"],
-    "max_of": ["if (most_{1} > best_{0}) best_{0} = most_{1};"],
-    "winner": [
-        "if (most_{1} > best_{0}) {{",
-        "    best_{0} = most_{1};",
-        "    for (at_{0} = 0; reduced_in_{1}[at_{0}] != most_{1};) at_{0}++;",
-        "    at_{0} += base;",
-        "}}",
-    ],
-}
-"""How the numbers of a block are reduced: those of reduction {0} are in array {1}."""
-
-_MOST = [
-    "int{1}_t most_{0} = reduced_in_{0}[0];",
-    "for (int64_t i = 1; i < n; i++)",
-    "    most_{0} = most_{0} < reduced_in_{0}[i] ? reduced_in_{0}[i] : most_{0};",
-]
-"""The largest number of a block; which one it was is looked up later, so that vectors find it."""
 
 
 def kernel_source(
@@ -230,7 +167,10 @@ def kernel_source(
         loop = "\n".join([indented(saved_arrays(rare), 8), loop, indented(middle, 8)])
     counters = ", count = 0" if events else ""
     finish = ["context->count[in->list] = count;"] if events else []
-    strays, knows = "", list[str]()
+    knows = list[str]()
+    first, lines = "", [f"{input_type(code)} buffer[BLOCK];", *input_lines(c, code, "limited +=")]
+    if outputs.reduce:
+        first, lines = first_pass(c, code, outputs.reduce)
     if usual := outputs.usual:
         counters += ", anew = 0"
         arrays += _hits("listed")
@@ -244,7 +184,7 @@ def kernel_source(
             counters += ", stray = 0"
             of_input = Number("input[i]", 32)
             knows.append("const int tame = kept && context->held[in->kept + KEPT_TAME];")
-            strays = STRAYS.format(beyond=c.beyond(of_input, usual.input_bits))
+            lines += STRAYS.format(beyond=c.beyond(of_input, usual.input_bits)).splitlines()
             finish += [
                 "if (keeps && !kept)",
                 "    context->held[in->kept + KEPT_TAME] = stray >= 0;",
@@ -269,7 +209,6 @@ def kernel_source(
             f"inside += fit_{emit_width}_to_32(output, context->value + in->target + base, n,",
             "                          in->output_shift, VALUE_LO, VALUE_HI);",
         ]
-    input_width = width_of(code.input.lo, code.input.hi)
     if outputs.late:
         knows.append("const int late = in->late && context->late;")
         knows.append("(void)late;")
@@ -277,15 +216,10 @@ def kernel_source(
         name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
         number=number,
         prologue=indented(prologue, 4),
-        reduce=_reduce(c, code, outputs.reduce) if outputs.reduce else "",
-        seen=_SEEN.format() if outputs.reduce else "",
-        strays=strays,
+        reduce=first,
         knows="".join(f"    {line}\n" for line in knows),
         counters=counters,
-        input_type=f"int{input_width}_t",
-        input_width=input_width,
-        input_lo=c.constant(code.input.lo, 64).text,
-        input_hi=c.constant(code.input.hi, 64).text,
+        input=indented(lines, 8),
         loop=loop,
         arrays=indented(arrays, 8),
         epilogue=indented(epilogue, 8),
@@ -302,48 +236,6 @@ def _late(code: KernelCode, number: int, prologue: Sequence[str], late: Late) ->
         prologue=indented(prologue, 4),
         old=indented(old_states(code, "state_{0}[i]"), 8),
         body=indented([*late.body, *stores], 8),
-    )
-
-
-def _reduce(c: C, code: KernelCode, reduce: Reduce) -> str:
-    """The first pass."""
-    before: list[str] = []
-    arrays: list[str] = []
-    body: list[str] = [*reduce.body]
-    combine: list[str] = []
-    after: list[str] = []
-    arrays_of: dict[tuple[str, int], int] = {}
-    searched = set()
-    for number, operand in reduce.operands.items():
-        op = code.ops[number]
-        extreme = op.kind in ("max_of", "winner")
-        before.append(f"int64_t best_{number} = {'INT64_MIN' if extreme else 0};")
-        result = f"best_{number}"
-        if op.kind == "winner":
-            before.append(f"int64_t at_{number} = 0;")
-            result = f"at_{number}"
-        width = 64 if op.kind == "winner" else width_of(op.lo, op.hi)
-        array = arrays_of.setdefault((operand.text, operand.width), number)
-        if array == number:
-            arrays.append(f"int{operand.width}_t reduced_in_{number}[BLOCK];")
-            body.append(f"reduced_in_{number}[i] = {operand.text};")
-        if extreme and array not in searched:
-            searched.add(array)
-            combine += [line.format(array, operand.width) for line in _MOST]
-        combine += [line.format(number, array) for line in _COMBINE[op.kind]]
-        after.append(f"const int{width}_t reduced_{number} = (int{width}_t){result};")
-    input_width = width_of(code.input.lo, code.input.hi)
-    return _REDUCE.format(
-        before=indented(before, 4),
-        input_type=f"int{input_width}_t",
-        input_width=input_width,
-        input_lo=c.constant(code.input.lo, 64).text,
-        input_hi=c.constant(code.input.hi, 64).text,
-        arrays=indented(arrays, 8),
-        old=indented(old_states(code, "state_{0}[base + i]"), 12),
-        body=indented(body, 12),
-        combine=indented(combine, 8),
-        after=indented(after, 4),
     )
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
 from .target import Rare
+from .walk import width_of
+
+if TYPE_CHECKING:
+    from .c import C
 
 
 def indented(lines: Sequence[str], columns: int) -> str:
@@ -19,6 +24,41 @@ def old_states(code: KernelCode, place: str) -> list[str]:
         line
         for k in range(len(code.states))
         for line in (f"const state_t old_{k} = {place.format(k)};", f"(void)old_{k};")
+    ]
+
+
+def input_type(code: KernelCode) -> str:
+    """The type of a kernel's input."""
+    return f"int{width_of(code.input.lo, code.input.hi)}_t"
+
+
+def input_lines(c: C, code: KernelCode, limited: str) -> list[str]:
+    """Statements that make a block's input in `buffer`; a kept one is there.
+
+    Parameters
+    ----------
+    c : C
+    code : KernelCode
+    limited : str
+        What to do with how many were limited: ``"limited +="``.
+
+    Returns
+    -------
+    list of str
+    """
+    kind, width = input_type(code), width_of(code.input.lo, code.input.hi)
+    lo, hi = (c.constant(end, 64).text for end in (code.input.lo, code.input.hi))
+    return [
+        f"{kind} *restrict input = buffer;",
+        "if (keeps)",
+        f"    input = ({kind} *)(context->held + in->kept + KEPT_HEAD) + base;",
+        "const accumulator_t *sums = context->accumulator + in->source + base;",
+        "if (kept)",
+        "    ;",
+        "else if (in->input_fits)",
+        f"    shift_64_to_{width}(sums, input, n, in->input_shift);",
+        "else",
+        f"    {limited} fit_64_to_{width}(sums, input, n, in->input_shift, {lo}, {hi});",
     ]
 
 

@@ -44,6 +44,10 @@ def generate_kernel(code: KernelCode, number: int, machine: Machine, target: Tar
     """The function of one kernel."""
     rare = rare_part(code)
     walk = Walk(code, machine, target)
+    for reduction, array in _arrays(code).items():
+        operand = code.ops[reduction].operands[0]
+        if code.ops[operand].kind != "sat":  # that is counted in the second pass
+            walk.give(operand, target.read_reduced(array))
     walk.run_all_but(rare)
     emit, shift = payload_source(code, machine)
     emitted = code.ops[emit]
@@ -81,7 +85,13 @@ def _reduce(code: KernelCode, machine: Machine, target: Target) -> Reduce:
     first = Walk(code, machine, target, counts=False)
     first.run_some(code.reduced)
     operands = {n: first.results[code.ops[n].operands[0]] for n in code.reductions}
-    return Reduce(tuple(first.body), operands)
+    return Reduce(tuple(first.body), operands, _arrays(code))
+
+
+def _arrays(code: KernelCode) -> dict[int, int]:
+    """For each reduction, the first one of the same numbers."""
+    found: dict[int, int] = {}
+    return {n: found.setdefault(code.ops[n].operands[0], n) for n in code.reductions}
 
 
 def _rare(code: KernelCode, machine: Machine, target: Target, walk: Walk, part: RarePart) -> Rare:

@@ -94,6 +94,9 @@ class Target(Protocol):
     def read_reduction(self, number: int) -> str:
         """What the first pass made of a reduction; of a ``winner`` the neuron's index."""
 
+    def read_reduced(self, number: int) -> str:
+        """What the first pass reduced of this neuron, for a reduction with an array."""
+
     def is_neuron(self, index: str) -> str:
         """The condition that this neuron has an index."""
 
@@ -172,11 +175,13 @@ class Late:
 class Reduce:
     """The first pass over the population: its body, and what is reduced afterwards.
 
-    `operands` are the numbers of the body that are reduced, by the number of the reduction.
+    `operands` are the numbers of the body that are reduced, by the number of the reduction, and
+    `arrays` the first reductions of the same: what is reduced is kept under their numbers.
     """
 
     body: tuple[str, ...]
     operands: dict[int, Number]
+    arrays: dict[int, int]
 
 
 @dataclass(frozen=True)

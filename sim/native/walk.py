@@ -87,6 +87,7 @@ class Walk:
         self.results: dict[int, Number] = {}
         self.conditions: dict[int, str] = {}
         self.body: list[str] = []
+        self._given: dict[int, str] = {}
         self.limited: list[tuple[Number, Number]] = []
         """What saturations read and give."""
 
@@ -99,6 +100,10 @@ class Walk:
                 self._name(number, self.results[op.operands[2]])
             elif rare is None or number not in rare.ops:
                 self._name(number, self._result(number, op))
+
+    def give(self, number: int, text: str) -> None:
+        """Let a result be at hand, so that it is not made."""
+        self._given[number] = text
 
     def run_some(self, numbers: Iterable[int]) -> None:
         """Some operations, in order; all that they depend on is among them."""
@@ -128,6 +133,8 @@ class Walk:
 
     def _result(self, number: int, op: Op) -> Number:
         target = self.target
+        if number in self._given:
+            return Number(self._given[number], self._width(number))
         name = str(op.args[-1]) if op.args else ""
         match op.kind:
             case "weight" | "synapse" | "pre" | "post":
