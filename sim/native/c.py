@@ -105,6 +105,10 @@ class C:
         """An array that the loop before fills."""
         return f"saved_{name}[k]"
 
+    def read_carried(self, name: str) -> str:
+        """An array of the rare neurons alone."""
+        return f"carried_{name}[e]"
+
     def read_state(self, slot: int) -> str:
         """A word of the state memory, read at the head of the loop."""
         return f"old_{slot}"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
-from .c_lines import indented, input_lines, input_type, old_states, rare_loop, saved_arrays
+from .c_lines import indented, input_lines, input_type, old_states, rare_loops, saved_arrays
 from .c_reductions import first_pass
 from .c_usual import STRAYS, usual_loops, usual_prologue
 from .target import Late, Number, Outputs
@@ -163,7 +163,7 @@ def kernel_source(
     loop = _LOOP.format(old=indented(old, 12), body=indented([*body, *stores("i")], 12))
     if rare:
         find = "rare_hits = find_hits(hit_rare, n, at_rare);"
-        middle = [find, *rare_loop(rare)]
+        middle = [find, *rare_loops(rare)]
         loop = "\n".join([indented(saved_arrays(rare), 8), loop, indented(middle, 8)])
     counters = ", count = 0" if events else ""
     finish = ["context->count[in->list] = count;"] if events else []

@@ -67,45 +67,42 @@ def saved_arrays(rare: Rare) -> list[str]:
     return [f"int{s.width}_t saved_{name}[BLOCK + HIT_SPARE];" for name, s in rare.saved.items()]
 
 
-def rare_loop(
-    rare: Rare, arrays: Sequence[str] = (), more: Sequence[str] = (), scatter: Sequence[str] = ()
-) -> list[str]:
-    """The loop over the neurons where the rare part's condition holds.
+def rare_loops(rare: Rare, stores: Sequence[str] = ()) -> list[str]:
+    """The loops over the neurons where the rare part's condition holds.
 
-    So many are done at a time that no loop's end is hard to predict.
+    What follows from tables is done one by one, and so are the stores: gathers and scatters take
+    longer.
 
     Parameters
     ----------
     rare : Rare
-    arrays : sequence of str
-        More arrays of a chunk's numbers.
-    more : sequence of str
-        Statements that fill these, for element ``e``.
-    scatter : sequence of str
-        Statements that put what is there into the place of neuron ``base + i``.
+    stores : sequence of str
+        What is to be done besides for neuron ``base + i``.
 
     Returns
     -------
     list of str
     """
-    slots = rare.states
-    return [
-        "fill_chunk(at_rare, rare_hits);",
-        "for (int64_t first = 0; first < rare_hits; first += CHUNK) {",
-        "    const int32_t *restrict at = at_rare + first;",
-        *(f"    state_t next_{slot}[CHUNK];" for slot in slots),
-        *(f"    {line}" for line in arrays),
+    width = "[BLOCK + HIT_SPARE]"
+    vectors = [
+        *(f"    int{n.width}_t carried_{name}{width};" for name, n in rare.carried.items()),
+        "    const int64_t filled = fill_vectors(at_rare, rare_hits);",
         "    INDEPENDENT",
-        "    for (int32_t e = 0; e < CHUNK; e++) {",
-        "        const int32_t k = at[e], i = k;",
+        "    for (int64_t e = 0; e < filled; e++) {",
+        "        const int32_t k = at_rare[e], i = k;",
         *(f"        {line}" for line in rare.body),
-        *(f"        next_{slot}[e] = {text};" for slot, text in slots.items()),
-        *(f"        {line}" for line in more),
+        *(f"        carried_{name}[e] = {n.text};" for name, n in rare.carried.items()),
         "    }",
-        "    for (int e = 0; e < CHUNK; e++) {",
-        "        const int64_t i = at[e];",
-        *(f"        state_{slot}[base + i] = next_{slot}[e];" for slot in slots),
-        *(f"        {line}" for line in scatter),
+    ]
+    return [
+        "{",
+        *(vectors if rare.carried else []),
+        "    for (int64_t e = 0; e < rare_hits; e++) {",
+        "        ONE_BY_ONE;",
+        "        const int64_t k = at_rare[e], i = k;",
+        *(f"        {line}" for line in rare.after),
+        *(f"        state_{slot}[base + i] = {text};" for slot, text in rare.states.items()),
+        *(f"        {line}" for line in stores),
         "    }",
         "}",
     ]

@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from ...compiler.kernels.code import KernelCode
-from .c_lines import indented, old_states, rare_loop, saved_arrays
+from .c_lines import indented, old_states, rare_loops, saved_arrays
 from .target import Number, Outputs, Rare, Remembered, Usual
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _USUAL_LOOP = """\
 _LISTED = """\
         if (some < 0) {{
             const int64_t listed_hits = find_hits(hit_listed, n, at_listed);
-            fill_chunk(at_listed, listed_hits);
+            fill_vectors(at_listed, listed_hits);
             for (int64_t first = 0; first < listed_hits; first += CHUNK) {{
                 const int32_t *restrict at = at_listed + first;
                 const int64_t left = least(listed_hits - first, CHUNK);
@@ -199,17 +199,15 @@ def usual_loops(
 
 def _usual_rare(c: C, usual: Usual, rare: Rare) -> list[str]:
     """The rare part for usual neurons, and what follows from the states that it sets."""
-    arrays, more, scatter = list[str](), list[str](), list[str]()
-    for one in usual.remembered:
-        arrays.append(f"int32_t entry_{one.table}[CHUNK];")
-        more += _remember(one, rare.states[one.state], f"entry_{one.table}[e]")
-        scatter.append(f"remembered_{one.table}[base + i] = entry_{one.table}[e];")
-    closed = {k: bits for k, bits in usual.closed.items() if k in rare.states}
-    scatter += [
-        f"wild |= {c.beyond(Number(f'next_{k}[e]', 32), bits)};" for k, bits in closed.items()
+    stores = [
+        f"wild |= {c.beyond(Number(f'state_{k}[base + i]', 32), bits)};"
+        for k, bits in usual.closed.items()
+        if k in rare.states
     ]
+    for one in usual.remembered:
+        stores += _remember(one, rare.states[one.state], f"remembered_{one.table}[base + i]")
     find = "rare_hits = find_hits(hit_rare, n, at_rare);"
-    return [find, *rare_loop(rare, arrays, more, scatter)]
+    return [find, *rare_loops(rare, stores)]
 
 
 def _remember(one: Remembered, state: str, to: str) -> list[str]:

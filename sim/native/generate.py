@@ -95,16 +95,38 @@ def _arrays(code: KernelCode) -> dict[int, int]:
 
 
 def _rare(code: KernelCode, machine: Machine, target: Target, walk: Walk, part: RarePart) -> Rare:
-    late = Walk(code, machine, target)
     at_hand = walk.known_from_sign(part.condition, target.read_sign())
-    late.run_rare(part, at_hand)
+    saved = {n: target.read_saved(f"r{n}") for n in part.needs if n not in at_hand}
+    given = {**saved, **at_hand}
+    looked_up = _looked_up(code, part)
+    body = Walk(code, machine, target)
+    body.run_with_operands(set(part.ops) - looked_up, given)
     choice = {slot: int(code.ops[code.next_state[slot]].args[1]) for slot in part.states}
+    read = {r for n in looked_up for r in code.ops[n].operands}.union(choice.values())
+    carried = sorted(read.intersection(part.ops) - looked_up)
+    after = Walk(code, machine, target)
+    given |= {n: target.read_carried(f"r{n}") for n in carried}
+    after.run_with_operands(looked_up, given)
+    for number in set(choice.values()) - looked_up:
+        after.results[number] = Number(given[number], body.width(number))
     return Rare(
         condition=walk.sign(part.condition),
-        saved={f"r{n}": walk.results[n] for n in part.needs if n not in at_hand},
-        body=tuple(late.body),
-        states={slot: late.state(result, machine) for slot, result in choice.items()},
+        saved={f"r{n}": walk.results[n] for n in saved},
+        body=tuple(body.body),
+        carried={f"r{n}": body.results[n] for n in carried},
+        after=tuple(after.body),
+        states={slot: after.state(result, machine) for slot, result in choice.items()},
     )
+
+
+def _looked_up(code: KernelCode, part: RarePart) -> set[int]:
+    """What follows from tables."""
+    found: set[int] = set()
+    for number in part.ops:
+        op = code.ops[number]
+        if op.kind == "table" or found.intersection(op.operands):
+            found.add(number)
+    return found
 
 
 def _usual(

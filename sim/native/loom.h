@@ -27,6 +27,9 @@ typedef int32_t value_t;
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
+/* In a loop that is not to be made of vectors. */
+#define ONE_BY_ONE __asm__ volatile("")
+
 /* A function that seldom runs, or for long: others that might contain it begin faster without. */
 #define NOT_INLINED __attribute__((noinline))
 
@@ -383,12 +386,14 @@ static inline int64_t find_hits(int32_t *restrict sign, int64_t n, int32_t *rest
     return hits;
 }
 
-/* Repeat the last of the numbers up to the end of its chunk, so that whole vectors can work on them. */
-static inline void fill_chunk(int32_t *at, int64_t hits)
+/* Repeat the last of the numbers up to the end of its chunk, so that whole vectors can work on them;
+ * returns how many there are now. */
+static inline int64_t fill_vectors(int32_t *at, int64_t hits)
 {
     if (hits)
         for (int k = 0; k < CHUNK; k++)
             at[hits + k] = at[hits - 1];
+    return (hits + CHUNK - 1) / CHUNK * CHUNK;
 }
 
 /* Append the payload 1 for each of the neurons `at` to the event list; returns its new length. */

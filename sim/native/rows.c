@@ -3,23 +3,18 @@
 #include <immintrin.h>
 #endif
 
-/* Words in which the bits of sums are gathered: as many as fit into the widest vectors, and one for
- * what is left over, which a processor can store without waiting for it at the next load. */
-enum { SEEN = 9 };
-
 /* What is in `from`, and up to four rows, each times its value, into `sum` or, if `makes`, divided by
- * 2**shift, less `middle`, into `input`; then the bits that are set in any of the sums are left in
- * `seen`. `rows` and `makes` are constants at every call. */
-static inline void combine(const accumulator_t *from, accumulator_t *sum,
-                           int32_t *restrict input, const weight_t *restrict w,
-                           int64_t stride, const value_t *x, int64_t n, int64_t shift,
-                           uint32_t middle, uint64_t *restrict seen, const int rows,
-                           const int makes)
+ * 2**shift, less `middle`, into `input`; then it returns the bits that are set in any of the sums.
+ * `rows` and `makes` are constants at every call. */
+static inline uint64_t combine(const accumulator_t *from, accumulator_t *sum,
+                               int32_t *restrict input, const weight_t *restrict w,
+                               int64_t stride, const value_t *x, int64_t n, int64_t shift,
+                               uint32_t middle, const int rows, const int makes)
 {
     const weight_t *w1 = w + stride, *w2 = w1 + stride, *w3 = w2 + stride;
     const int64_t x0 = rows > 0 ? x[0] : 0, x1 = rows > 1 ? x[1] : 0;
     const int64_t x2 = rows > 2 ? x[2] : 0, x3 = rows > 3 ? x[3] : 0;
-    uint64_t left = 0;
+    uint64_t seen = 0;
     int64_t i = 0;
 #if defined(__AVX512F__)
 #define WEIGHTS(w) _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)((w) + i)))
@@ -27,7 +22,7 @@ static inline void combine(const accumulator_t *from, accumulator_t *sum,
     const __m512i v2 = _mm512_set1_epi64(x2), v3 = _mm512_set1_epi64(x3);
     const __m128i by = _mm_cvtsi64_si128(shift);
     const __m256i less = _mm256_set1_epi32((int32_t)middle);
-    __m512i all = makes ? _mm512_loadu_si512(seen) : _mm512_setzero_si512();
+    __m512i all = _mm512_setzero_si512();
     for (; i + 8 <= n; i += 8) {
         __m512i s = _mm512_loadu_si512(from + i);
         if (rows > 0)
@@ -46,7 +41,7 @@ static inline void combine(const accumulator_t *from, accumulator_t *sum,
             _mm512_storeu_si512(sum + i, s);
     }
     if (makes)
-        _mm512_storeu_si512(seen, all);
+        seen = (uint64_t)_mm512_reduce_or_epi64(all);
 #undef WEIGHTS
 #elif defined(__AVX2__)
 #define WEIGHTS(w) _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)((w) + i)))
@@ -55,8 +50,6 @@ static inline void combine(const accumulator_t *from, accumulator_t *sum,
     const __m128i by = _mm_cvtsi64_si128(shift), less = _mm_set1_epi32((int32_t)middle);
     const __m256i lower = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
     __m256i all = _mm256_setzero_si256();
-    if (makes)
-        all = _mm256_loadu_si256((const __m256i *)seen);
     for (; i + 4 <= n; i += 4) {
         __m256i s = _mm256_loadu_si256((const __m256i *)(from + i));
         if (rows > 0)
@@ -75,8 +68,11 @@ static inline void combine(const accumulator_t *from, accumulator_t *sum,
         } else
             _mm256_storeu_si256((__m256i *)(sum + i), s);
     }
-    if (makes)
-        _mm256_storeu_si256((__m256i *)seen, all);
+    if (makes) {
+        const __m128i half =
+            _mm_or_si128(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+        seen = (uint64_t)_mm_cvtsi128_si64(_mm_or_si128(half, _mm_unpackhi_epi64(half, half)));
+    }
 #undef WEIGHTS
 #endif
     for (; i < n; i++) {
@@ -90,13 +86,12 @@ static inline void combine(const accumulator_t *from, accumulator_t *sum,
         if (rows > 3)
             s += x3 * w3[i];
         if (makes) {
-            left |= (uint64_t)s;
+            seen |= (uint64_t)s;
             input[i] = (int32_t)((uint32_t)((uint64_t)s >> shift) - middle);
         } else
             sum[i] = s;
     }
-    if (makes)
-        seen[SEEN - 1] |= left;
+    return seen;
 }
 
 /* sum = from + up to four rows, each times its value. */
@@ -104,9 +99,9 @@ static inline void add_rows(const accumulator_t *from, accumulator_t *sum, const
                             int64_t stride, const value_t *x, int64_t n, int64_t rows)
 {
     switch (rows) {
-    case 1: combine(from, sum, 0, w, stride, x, n, 0, 0, 0, 1, 0); break;
-    case 2: combine(from, sum, 0, w, stride, x, n, 0, 0, 0, 2, 0); break;
-    case 3: combine(from, sum, 0, w, stride, x, n, 0, 0, 0, 3, 0); break;
-    default: combine(from, sum, 0, w, stride, x, n, 0, 0, 0, 4, 0);
+    case 1: combine(from, sum, 0, w, stride, x, n, 0, 0, 1, 0); break;
+    case 2: combine(from, sum, 0, w, stride, x, n, 0, 0, 2, 0); break;
+    case 3: combine(from, sum, 0, w, stride, x, n, 0, 0, 3, 0); break;
+    default: combine(from, sum, 0, w, stride, x, n, 0, 0, 4, 0);
     }
 }

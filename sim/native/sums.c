@@ -13,16 +13,16 @@ enum { BEGINS_KEPT = 1, BEGINS_THERE = 2 };
 /* Values that a sum reads, at most. */
 enum { SUM_VALUES = 64 };
 
-static inline void make_input(const accumulator_t *from, int32_t *input, const weight_t *w,
-                              int64_t stride, const value_t *x, int64_t n, int64_t rows,
-                              int64_t shift, uint32_t middle, uint64_t *seen)
+static inline uint64_t make_input(const accumulator_t *from, int32_t *input, const weight_t *w,
+                                  int64_t stride, const value_t *x, int64_t n, int64_t rows,
+                                  int64_t shift, uint32_t middle)
 {
     switch (rows) {
-    case 0: combine(from, 0, input, w, stride, x, n, shift, middle, seen, 0, 1); break;
-    case 1: combine(from, 0, input, w, stride, x, n, shift, middle, seen, 1, 1); break;
-    case 2: combine(from, 0, input, w, stride, x, n, shift, middle, seen, 2, 1); break;
-    case 3: combine(from, 0, input, w, stride, x, n, shift, middle, seen, 3, 1); break;
-    default: combine(from, 0, input, w, stride, x, n, shift, middle, seen, 4, 1);
+    case 0: return combine(from, 0, input, w, stride, x, n, shift, middle, 0, 1);
+    case 1: return combine(from, 0, input, w, stride, x, n, shift, middle, 1, 1);
+    case 2: return combine(from, 0, input, w, stride, x, n, shift, middle, 2, 1);
+    case 3: return combine(from, 0, input, w, stride, x, n, shift, middle, 3, 1);
+    default: return combine(from, 0, input, w, stride, x, n, shift, middle, 4, 1);
     }
 }
 
@@ -93,7 +93,7 @@ static int make_all(const context_t *context, const instruction_t *in, int32_t *
     const int64_t *s = context->parameters + in->segments;
     const int64_t shift = (in + 1 + in->length)->input_shift;
     const uint32_t middle = (uint32_t)1 << (in->bits - shift - 1);
-    uint64_t seen[SEEN] = {0}, all = 0;
+    uint64_t seen = 0;
     gather_values(context, in, x);
     for (int64_t k = 0; k < in->segment_count; k++) {
         const int64_t n = s[SEGMENT_LENGTH], stride = s[SEGMENT_STRIDE], rows = s[SEGMENT_ROWS];
@@ -106,8 +106,8 @@ static int make_all(const context_t *context, const instruction_t *in, int32_t *
             for (int64_t j = 0; j < 4 && r + j < rows; j++)
                 few[j] = x[s[SEGMENT_VALUES + r + j]];
             if (rows - r <= 4) {
-                make_input(from, input + s[SEGMENT_FIRST], w + r * stride, stride, few, n,
-                           rows - r, shift, middle, seen);
+                seen |= make_input(from, input + s[SEGMENT_FIRST], w + r * stride, stride, few, n,
+                                   rows - r, shift, middle);
                 break;
             }
             add_rows(from, sum, w + r * stride, stride, few, n, 4);
@@ -115,9 +115,7 @@ static int make_all(const context_t *context, const instruction_t *in, int32_t *
         }
         s += SEGMENT_VALUES + rows;
     }
-    for (int k = 0; k < SEEN; k++)
-        all |= seen[k];
-    return !(all >> in->bits);
+    return !(seen >> in->bits);
 }
 
 /* Sum up what the following `length` instructions say, which are not executed themselves. If

@@ -91,6 +91,9 @@ class Target(Protocol):
     def read_parameter(self, slot: Slot, width: int) -> str:
         """A parameter of fixed format as a number of this width."""
 
+    def read_carried(self, name: str) -> str:
+        """A number that the rare part made for what follows from tables."""
+
     def read_reduction(self, number: int) -> str:
         """What the first pass made of a reduction; of a ``winner`` the neuron's index."""
 
@@ -188,13 +191,16 @@ class Reduce:
 class Rare:
     """What follows the body for the neurons where a condition holds, which then is negative.
 
-    `saved` are the numbers of the body that it reads, by the name that it reads them with;
-    `states` the slots that it stores.
+    `saved` are the numbers that it reads of those made for all neurons, by the name that it reads
+    them with. `carried` are the numbers that its own body makes for what follows from tables, which
+    is done `after`, one neuron at a time; `states` are the slots that are stored then.
     """
 
     condition: str
     saved: dict[str, Number]
     body: tuple[str, ...]
+    carried: dict[str, Number]
+    after: tuple[str, ...]
     states: dict[int, str]
 
 

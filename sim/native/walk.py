@@ -110,21 +110,22 @@ class Walk:
         for number in numbers:
             self._name(number, self._result(number, self.code.ops[number]))
 
-    def run_rare(self, rare: RarePart, at_hand: Mapping[int, Number]) -> None:
-        """What was postponed, with what it reads: some of that is at hand, the rest was saved."""
-        for number in rare.needs:
-            saved = Number(self.target.read_saved(f"r{number}"), self._width(number))
-            self._name(number, at_hand.get(number, saved))
-        read = {r for n in rare.ops for r in self.code.ops[n].operands}
-        for number in sorted(read.union(rare.ops).difference(rare.needs)):
+    def run_with_operands(self, numbers: Iterable[int], given: Mapping[int, str]) -> None:
+        """Some operations, in order, and what they read; some of that is given."""
+        wanted = set(numbers)
+        read = {r for n in wanted for r in self.code.ops[n].operands}
+        for number in sorted(wanted | read):
+            if number in given and number not in wanted:
+                self.give(number, given[number])
             self._name(number, self._result(number, self.code.ops[number]))
 
-    def _width(self, number: int) -> int:
+    def width(self, number: int) -> int:
+        """The width of a result, in bits."""
         op = self.code.ops[number]
         return 32 if number in self.only_cut else width_of(op.lo, op.hi)
 
     def _name(self, number: int, result: Number) -> None:
-        named = Number(f"r{number}", self._width(number))
+        named = Number(f"r{number}", self.width(number))
         self.body.append(self.target.assign(named.text, self.target.cast(result, named.width)))
         self.results[number] = named
 
@@ -134,7 +135,7 @@ class Walk:
     def _result(self, number: int, op: Op) -> Number:
         target = self.target
         if number in self._given:
-            return Number(self._given[number], self._width(number))
+            return Number(self._given[number], self.width(number))
         name = str(op.args[-1]) if op.args else ""
         match op.kind:
             case "weight" | "synapse" | "pre" | "post":
@@ -172,7 +173,7 @@ class Walk:
             case "winner":
                 return self._truth(number, target.is_neuron(target.read_reduction(number)))
             case kind if kind in REDUCTIONS:
-                return Number(target.read_reduction(number), self._width(number))
+                return Number(target.read_reduction(number), self.width(number))
             case "gt" | "ge" | "eq":
                 return self._truth(number, self._arithmetic(op).text)
             case "and" | "or" | "not":
@@ -266,14 +267,13 @@ class Walk:
         lo, hi = b.lo - a.hi - 1, b.hi - a.lo
         return width_of(min(lo, a.lo, b.lo), max(hi, a.hi, b.hi)) == 32
 
-    def known_from_sign(self, result: int, sign: str) -> dict[int, Number]:
+    def known_from_sign(self, result: int, sign: str) -> dict[int, str]:
         """What a sign tells of the numbers that were compared: the first, if the other is fixed."""
         op = self.code.ops[result]
         if not self._is_difference(result) or self._operand(op, 1).kind != "const":
             return {}
         end = self.target.constant(self._operand(op, 1).lo - (op.kind == "ge"), 32).text
-        text = self.target.operation("sub", [end, sign], [], 32)
-        return {op.operands[0]: Number(text, 32)}
+        return {op.operands[0]: self.target.operation("sub", [end, sign], [], 32)}
 
     def _text(self, result: int, width: int) -> str:
         """A result at some width; what does not change is not converted, but there at both."""
