@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler.errors import ToolError
-from ..compiler.files import write_file
+from ..compiler.files import cache_folder, write_file
 from ..compiler.program import Program
 from ..compiler.shape import Shape
-from ..sim.native.build import cache_folder
 
 INSTALL = "pip install 'spikeloom[hardware]'"
 

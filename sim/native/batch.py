@@ -34,7 +34,7 @@ from .division import Division, divide
 from .engine import compiled_library
 from .follow import TO_BOTH, TO_COPIES, TO_FRONT
 from .memories import Memories
-from .table import Builder
+from .tables.table import Builder
 from .together import Results, prepare, regions, results, segments, spread
 
 PART = 4096

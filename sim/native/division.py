@@ -14,7 +14,7 @@ import numpy as np
 
 from ...compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
 from ...compiler.program import OutputPort, Program
-from .kept import readings
+from .tables.kept import readings
 
 FRONT_SOURCE, FRONT_PRE, FRONT_POST = 1, 2, 4
 """`front_t` of loom.h."""

@@ -23,14 +23,14 @@ from ..check import (
 )
 from .bindings import Port, input_ports, input_record, load, output_record
 from .build import build
-from .c import C
 from .follow import FEWEST_STEPS, Follower, follower
 from .fronts import FrontPlan, Fronts
-from .generate import generate
 from .memories import Memories
-from .registers import with_registers
 from .rehearse import agrees, rehearsal
-from .table import FEW_POSTS, Builder, Table
+from .source.c import C
+from .source.generate import generate
+from .tables.registers import with_registers
+from .tables.table import FEW_POSTS, Builder, Table
 
 LONGEST_CALL = 0.2
 """Seconds, roughly: a long run is done in parts, between which an interrupt is heeded."""

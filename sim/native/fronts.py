@@ -25,7 +25,7 @@ from ...compiler.program import Program
 from .bindings import Context, Region, Segment
 from .division import Division, divide
 from .memories import Memories
-from .table import Builder, Table
+from .tables.table import Builder, Table
 from .together import Part, parts, regions, saturating, segments
 
 MOST_BYTES = 1 << 28

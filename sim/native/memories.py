@@ -13,9 +13,9 @@ import numpy as np
 from ...compiler.program import Program
 from ..check_learning import check_full_weights
 from .bindings import Context
-from .packing import CACHE_LINE, aligned_zeros
-from .table import Builder, Table
-from .usual import most_remembered
+from .source.usual import most_remembered
+from .tables.packing import CACHE_LINE, aligned_zeros
+from .tables.table import Builder, Table
 
 DENSE = 16
 """Where one in so many post neurons fired, updates go along whole rows: vectors are fast there."""

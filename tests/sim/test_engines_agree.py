@@ -7,7 +7,7 @@ from random_programs import FAMILY, random_inputs, random_program
 from spikeloom.compiler.kernels.code import KINDS
 from spikeloom.sim import create_engine
 from spikeloom.sim.check import MEMORIES
-from spikeloom.sim.native.rare import rare_part
+from spikeloom.sim.native.source.rare import rare_part
 
 PROGRAMS = 120
 STEPS = 24

@@ -16,14 +16,14 @@ from spikeloom.compiler.instructions import Cnv, Evt, Mac, Map
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native import build as native_build
-from spikeloom.sim.native import joined
 from spikeloom.sim.native.batch import NativeBatch
-from spikeloom.sim.native.c import C
 from spikeloom.sim.native.engine import NativeEngine
-from spikeloom.sim.native.generate import generate
-from spikeloom.sim.native.layouts import in_pairs
 from spikeloom.sim.native.rehearse import agrees, rehearsal
-from spikeloom.sim.native.table import KEEP, MAC_PAIRS, MAP, SUM, Builder
+from spikeloom.sim.native.source.c import C
+from spikeloom.sim.native.source.generate import generate
+from spikeloom.sim.native.tables import joined
+from spikeloom.sim.native.tables.layouts import in_pairs
+from spikeloom.sim.native.tables.table import KEEP, MAC_PAIRS, MAP, SUM, Builder
 
 STEPS = 7
 

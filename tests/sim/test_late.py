@@ -12,7 +12,7 @@ from spikeloom.compiler.program import OutputPort
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native.engine import NativeEngine
-from spikeloom.sim.native.late import late_maps, late_part
+from spikeloom.sim.native.source.late import late_maps, late_part
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from spikeloom.compiler.instructions import Evt
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native.engine import NativeEngine
-from spikeloom.sim.native.layouts import SPARSE_BITS, paired, sparse
-from spikeloom.sim.native.table import EVT_SPARSE, Builder
+from spikeloom.sim.native.tables.layouts import SPARSE_BITS, paired, sparse
+from spikeloom.sim.native.tables.table import EVT_SPARSE, Builder
 
 STEPS = 30
 

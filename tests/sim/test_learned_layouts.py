@@ -10,7 +10,7 @@ from spikeloom.compiler.instructions import Evt, Upd
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native.engine import NativeEngine
-from spikeloom.sim.native.table import Builder
+from spikeloom.sim.native.tables.table import Builder
 
 LAYOUTS = (0, 64, sys.maxsize)
 STEPS = 8

@@ -21,12 +21,12 @@ from spikeloom.compiler.machine import Machine
 from spikeloom.sim import create_engine
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.native import build as native_build
-from spikeloom.sim.native.bounds import largest_sums
-from spikeloom.sim.native.c import C
 from spikeloom.sim.native.engine import NativeEngine
-from spikeloom.sim.native.generate import generate
-from spikeloom.sim.native.table import MAP, Builder
-from spikeloom.sim.native.walk import parameter_slots, way_to_divide
+from spikeloom.sim.native.source.c import C
+from spikeloom.sim.native.source.generate import generate
+from spikeloom.sim.native.source.walk import parameter_slots, way_to_divide
+from spikeloom.sim.native.tables.bounds import largest_sums
+from spikeloom.sim.native.tables.table import MAP, Builder
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_single_precision_divides_exactly(bits):
     a = (quotient * b >> (bits + 1)) + rng.integers(-1, 2, n)
     a[::9] = rng.integers(-(1 << 31), 1 << 31, len(a[::9]))
     a = np.clip(a, -(1 << 31), (1 << 31) - 1)
-    header = Path(native_build.__file__).with_name("loom.h").read_text()
+    header = (Path(native_build.__file__).parent / "c" / "loom.h").read_text()
     loop = "for (int64_t i = 0; i < n; i++) to[i] = divide_single(a[i], b[i], bits);"
     source = f"""
         #include <stdint.h>

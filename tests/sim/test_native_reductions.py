@@ -19,8 +19,8 @@ from spikeloom import (
 from spikeloom.compiler.machine import Machine
 from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
-from spikeloom.sim.native.c_reductions import least_winner
 from spikeloom.sim.native.engine import NativeEngine
+from spikeloom.sim.native.source.c_reductions import least_winner
 
 
 class Winner(Kernel):

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spikeloom.compiler.kernels.code import Op
-from spikeloom.sim.native.products import only_cut, split_of, split_product, upper_of
+from spikeloom.sim.native.source.products import only_cut, split_of, split_product, upper_of
 
 WORD = st.integers(-(1 << 31), (1 << 31) - 1)
 

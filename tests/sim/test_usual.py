@@ -18,12 +18,12 @@ from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.evaluate import operations
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native.engine import NativeEngine
-from spikeloom.sim.native.products import product_of, split_of
-from spikeloom.sim.native.ranges import narrowed
-from spikeloom.sim.native.rare import rare_part
 from spikeloom.sim.native.rehearse import rehearsal
-from spikeloom.sim.native.table import KEEP, Builder
-from spikeloom.sim.native.usual import usual_part
+from spikeloom.sim.native.source.products import product_of, split_of
+from spikeloom.sim.native.source.ranges import narrowed
+from spikeloom.sim.native.source.rare import rare_part
+from spikeloom.sim.native.source.usual import usual_part
+from spikeloom.sim.native.tables.table import KEEP, Builder
 
 NEURONS = 100
 

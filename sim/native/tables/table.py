@@ -11,20 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...compiler.errors import ProgramError
-from ...compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
-from ...compiler.kernels.code import KernelCode
-from ...compiler.kernels.rule_code import RuleCode
-from ...compiler.program import Program, ProjectionInfo
+from ....compiler.errors import ProgramError
+from ....compiler.instructions import Cnv, Evt, Instruction, Mac, Map, Upd
+from ....compiler.kernels.code import KernelCode
+from ....compiler.kernels.rule_code import RuleCode
+from ....compiler.program import Program, ProjectionInfo
+from ..source.generate import payload_source
+from ..source.late import late_maps
+from ..source.walk import parameter_slots
 from .bounds import largest_payload, largest_sums, largest_weights
-from .generate import payload_source
 from .joined import Joined, joined_products
 from .kept import Kept, kept_inputs
-from .late import late_maps
 from .layouts import VECTOR, in_pairs, is_diagonal, paired, sparse
 from .learned_place import LearnedPlace
 from .packing import Packer
-from .walk import parameter_slots
 
 (
     MAC_ROWS, MAC_COLUMNS, EVT_WIDE, EVT_NARROW, MAP, UPD, CNV, MAC_DIAGONAL, KEEP, EVT_COLUMNS,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ...compiler.kernels.code import KernelCode, Op
+from ....compiler.kernels.code import KernelCode, Op
 from .products import is_wide, is_word, only_cut, product_of, split_of
 from .ranges import Range, narrowed
 from .rare import RarePart, rare_part

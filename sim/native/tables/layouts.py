@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...compiler.instructions import Mac
+from ....compiler.instructions import Mac
 
 VECTOR = 16
 """Elements of the widest vectors."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...compiler.kernels.code import REDUCTIONS, KernelCode, Op, Port
-from ...compiler.kernels.rule_code import RuleCode, Variable
-from ...compiler.machine import Machine
-from ..check import signed_range
+from ....compiler.kernels.code import REDUCTIONS, KernelCode, Op, Port
+from ....compiler.kernels.rule_code import RuleCode, Variable
+from ....compiler.machine import Machine
+from ...check import signed_range
 from .products import only_cut, product_of, split_of, upper_of
 from .rare import RarePart
 from .target import Number, Slot, Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...compiler.kernels.code import KernelCode
+from ....compiler.kernels.code import KernelCode
 from .target import Rare
 from .walk import width_of
 

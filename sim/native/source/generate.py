@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...compiler.kernels.code import KernelCode
-from ...compiler.kernels.rule_code import RuleCode
-from ...compiler.machine import Machine
-from ..check import signed_range
+from ....compiler.kernels.code import KernelCode
+from ....compiler.kernels.rule_code import RuleCode
+from ....compiler.machine import Machine
+from ...check import signed_range
 from .late import late_part
 from .rare import RarePart, rare_part
 from .target import (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from ...compiler.kernels.code import Op
+from ....compiler.kernels.code import Op
 
 Range = tuple[int, int]
 

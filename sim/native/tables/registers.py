@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...compiler.instructions import Instruction, Map, Upd
-from ...compiler.program import Program
+from ....compiler.instructions import Instruction, Map, Upd
+from ....compiler.program import Program
 from .packing import aligned_zeros
 from .table import Builder, Table
 

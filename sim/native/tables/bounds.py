@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...compiler.instructions import Cnv, Evt, Mac, Map
-from ...compiler.program import Program
-from ..check import signed_range
+from ....compiler.instructions import Cnv, Evt, Mac, Map
+from ....compiler.program import Program
+from ...check import signed_range
 
 
 def largest_payload(program: Program, number: int) -> int:

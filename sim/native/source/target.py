@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...compiler.kernels.code import KernelCode
-from ...compiler.kernels.rule_code import RuleCode
-from ...compiler.machine import Machine
+from ....compiler.kernels.code import KernelCode
+from ....compiler.kernels.rule_code import RuleCode
+from ....compiler.machine import Machine
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...compiler.instructions import Cnv, Evt, Instruction, Mac, Map
-from ...compiler.program import Program
+from ....compiler.instructions import Cnv, Evt, Instruction, Mac, Map
+from ....compiler.program import Program
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ typedef enum {
 
 typedef enum { GATE_ALWAYS, GATE_PRE, GATE_POST } gate_t;
 
-/* One instruction; which fields matter depends on the opcode. Mirrored by `table.py`. */
+/* One instruction; which fields matter depends on the opcode. Mirrored by `tables/table.py`. */
 typedef struct {
     int64_t opcode;
     int64_t kernel;

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
-from ...compiler.kernels.code import KernelCode
+from ....compiler.kernels.code import KernelCode
 from .c_lines import indented, old_states, rare_loops, saved_arrays
 from .target import Number, Outputs, Rare, Remembered, Usual
 

@@ -3,7 +3,7 @@
 Encoders of ensemble arrays are block diagonal: of each row only a short stretch is not zero. The
 accumulators are cut into segments, each of which the same rows reach; all ``MAC`` instructions
 one after the other are then one instruction with the rows of all. Where nobody but the ``MAP``
-looks at the sums, its input is made at once, and the accumulators are left alone (`sums.c`).
+looks at the sums, its input is made at once, and the accumulators are left alone (`c/sums.c`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...compiler.instructions import Cnv, Mac, Map
-from ...compiler.program import Program
+from ....compiler.instructions import Cnv, Mac, Map
+from ....compiler.program import Program
 from .kept import feeds, open_words, phase_begins, readings, sees_only, span
 
 MOST_VALUES = 64

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...compiler.kernels.code import KernelCode
+from ....compiler.kernels.code import KernelCode
 from .c_lines import indented, input_lines, input_type, old_states, rare_loops, saved_arrays
 from .c_reductions import first_pass
 from .c_usual import STRAYS, usual_loops, usual_prologue

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...compiler.kernels.rule_code import RuleCode
+from ....compiler.kernels.rule_code import RuleCode
 from .target import RuleOutputs
 
 _RULE = """\

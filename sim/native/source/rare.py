@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...compiler.kernels.code import REDUCTIONS, KernelCode
-from ...compiler.kernels.pipeline import STATIC
+from ....compiler.kernels.code import REDUCTIONS, KernelCode
+from ....compiler.kernels.pipeline import STATIC
 
 _COST = {"divide": 10, "table": 4}
 """Operations that make a part worth postponing, in units of a plain one."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...compiler.instructions import Map, Upd
-from ...compiler.kernels.code import KernelCode
-from ...compiler.machine import Machine
-from ...compiler.program import Program
-from ..check import signed_range
+from ....compiler.instructions import Map, Upd
+from ....compiler.kernels.code import KernelCode
+from ....compiler.machine import Machine
+from ....compiler.program import Program
+from ...check import signed_range
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...compiler.kernels.code import KernelCode
-from ...compiler.kernels.rule_code import RuleCode
-from ...compiler.machine import Machine
-from ..check import signed_range
+from ....compiler.kernels.code import KernelCode
+from ....compiler.kernels.rule_code import RuleCode
+from ....compiler.machine import Machine
+from ...check import signed_range
 from .c_kernels import kernel_source
 from .c_rules import rule_source
 from .target import Number, Outputs, RuleOutputs, Slot
@@ -240,7 +240,7 @@ class C:
 
     def source(self, machine: Machine, kernels: Sequence[str], rules: Sequence[str]) -> str:
         """Widths, memories, kernels and interpreter in one translation unit."""
-        folder = Path(__file__).parent
+        folder = Path(__file__).parents[1] / "c"
         lo, hi = (self.constant(end, 64).text for end in signed_range(machine.value_bits))
         head = [
             f"#define VALUE_LO {lo}",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...compiler.kernels.code import Op
+from ....compiler.kernels.code import Op
 from .ranges import Range
 
 _END = 1 << 31

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...compiler.kernels.code import KernelCode
+from ....compiler.kernels.code import KernelCode
 from .c_lines import indented, input_lines, input_type, old_states
 from .target import Reduce
 from .walk import width_of
