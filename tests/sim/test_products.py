@@ -95,3 +95,17 @@ def test_small_factors_can_be_split(a, b, n):
 )
 def test_large_ones_cannot(a, b, n):
     assert split_product(a, b, n, 1 << (n - 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("end", "there"), [((1 << 31) - 1 - (1 << 20), True), ((1 << 31) - 1, False)]
+)
+def test_the_upper_part_has_to_fit_a_word(end, there):
+    d = 1 << 24
+    ops = [
+        Op("state", ("c",), 0, end, 0),
+        Op("state", ("d",), -d, d, 0),
+        Op("shl", (0, 4), 0, end << 4, 0),
+        Op("sub", (2, 1), -d, (end << 4) + d, 0),
+    ]
+    assert (upper_of(ops, 3) is not None) == there

@@ -122,7 +122,7 @@ def test_runs_of_all_kinds_give_what_copies_alone_give(number, learns, seed, loa
 
 
 def check_runs(program, seed, loads):
-    """Some runs of a batch and of each copy alone; all memories are the same after each."""
+    """Some runs of a batch and of each copy alone; all memories are the same whenever one looks."""
     rng = np.random.default_rng(seed)
     batch = NativeBatch(program, COPIES, threads=int(rng.integers(1, 3)))
     alone = [GoldenEngine(program) for _ in range(COPIES)]
@@ -136,6 +136,7 @@ def check_runs(program, seed, loads):
                 engine.load_memory("state", *copy, np.clip(state, -3, 3))
         given_now = run_inputs(program, seed + part)
         found = batch.run(STEPS, given_now, names)
+        looks = part == 2 or rng.random() < 0.5
         for copy, engine in enumerate(alone):
             own = {
                 name: np.broadcast_to(v[min(copy, len(v) - 1)], (STEPS, v.shape[2])).copy()
@@ -144,11 +145,13 @@ def check_runs(program, seed, loads):
             expected = engine.run(STEPS, own, names)
             for name in names:
                 np.testing.assert_array_equal(found[name][copy], expected[name])
+            if not looks:
+                continue
+            assert batch.saturations(copy) == engine.saturations()
             for memory in MEMORIES:
                 np.testing.assert_array_equal(
                     batch.memory(memory, copy), engine.memory(memory), err_msg=memory
                 )
-            assert batch.saturations(copy) == engine.saturations()
 
 
 @pytest.mark.parametrize("number", range(8))
