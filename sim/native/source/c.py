@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ....compiler.kernels.code import KernelCode
@@ -238,7 +238,13 @@ class C:
             bits,
         )
 
-    def source(self, machine: Machine, kernels: Sequence[str], rules: Sequence[str]) -> str:
+    def source(
+        self,
+        machine: Machine,
+        kernels: Sequence[str],
+        late: Collection[int],
+        rules: Sequence[str],
+    ) -> str:
         """Widths, memories, kernels and interpreter in one translation unit."""
         folder = Path(__file__).parents[1] / "c"
         lo, hi = (self.constant(end, 64).text for end in signed_range(machine.value_bits))
@@ -250,7 +256,7 @@ class C:
             "",
         ]
         table = ", ".join(f"kernel_{k}" for k in range(len(kernels))) or "0"
-        late = ", ".join(_late_function(k, text) for k, text in enumerate(kernels)) or "0"
+        lates = ", ".join(f"late_{k}" if k in late else "0" for k in range(len(kernels))) or "0"
         updates = ", ".join(f"rule_{k}" for k in range(len(rules))) or "0"
         return "\n".join(
             [
@@ -258,7 +264,7 @@ class C:
                 (folder / "loom.h").read_text(),
                 *kernels,
                 f"static kernel_function *const kernels[] = {{{table}}};",
-                f"static kernel_function *const lates[] = {{{late}}};",
+                f"static kernel_function *const lates[] = {{{lates}}};",
                 *rules,
                 f"static rule_function *const rules[] = {{{updates}}};",
                 "",
@@ -268,8 +274,3 @@ class C:
                 ),
             ]
         )
-
-
-def _late_function(number: int, kernel: str) -> str:
-    name = f"late_{number}"
-    return name if f" {name}(" in kernel else "0"

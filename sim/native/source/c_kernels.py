@@ -13,10 +13,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ....compiler.kernels.code import KernelCode
-from .c_lines import indented, input_lines, input_type, old_states, rare_loops, saved_arrays
+from .c_lines import (
+    Frame,
+    hit_arrays,
+    indented,
+    input_lines,
+    input_type,
+    old_states,
+    rare_loops,
+    saved_arrays,
+)
 from .c_reductions import first_pass
-from .c_usual import STRAYS, usual_loops, usual_prologue
-from .target import Late, Number, Outputs
+from .c_usual import frame_usual, usual_loops
+from .target import Late, Outputs
 
 if TYPE_CHECKING:
     from .c import C
@@ -39,7 +48,7 @@ static void kernel_{number}(context_t *context, const instruction_t *in)
         int32_t within = 0;
 {loop}
         inside += within;
-{epilogue}
+{emit}
     }}
     if (kept)
         limited = context->held[in->kept];
@@ -110,7 +119,6 @@ def kernel_source(
     -------
     str
     """
-    events = code.emits == "events"
     states = [
         *loads,
         *(
@@ -119,113 +127,86 @@ def kernel_source(
             for k in range(len(code.states))
         ),
     ]
-    prologue = [*states]
-    direct = events and outputs.narrow
-    emit_width = 32 if direct else outputs.emit.width
-    rare = outputs.rare
-    listed = "rare"
-    if events and not (rare and rare.condition == outputs.emitted):
-        listed = "event"
-
-    pick = {"rare": bool(rare), "event": listed == "event" and events}
-    picked = [name for name, there in pick.items() if there]
-    arrays: list[str] = []
+    frame = Frame([*states])
+    events, rare = code.emits == "events", outputs.rare
+    emit_width = 32 if events and outputs.narrow else outputs.emit.width
+    listed = ""  # the neurons that emit are those of the rare part, or have a list of their own
+    if events:
+        listed = "rare" if rare and rare.condition == outputs.emitted else "event"
+        frame.counters.append("count = 0")
+        frame.finish.append("context->count[in->list] = count;")
     if not (events and outputs.unit):
-        arrays.append(f"int{emit_width}_t output[BLOCK];")
-    for name in picked:
-        arrays += _hits(name)
-
-    def stores(place: str) -> list[str]:
-        """Statements that leave behind what is needed later; some of it at this place."""
-        found = [f"state_{k}[base + i] = {text};" for k, text in enumerate(outputs.states)]
-        if not (events and outputs.unit):
-            found.append(f"output[i] = {c.cast(outputs.emit, emit_width).text};")
-        if rare:
-            found += [f"saved_{n}[{place}] = {s.text};" for n, s in rare.saved.items()]
-            found.append(f"hit_rare[{place}] = {rare.condition};")
-        if pick["event"]:
-            found.append(f"hit_event[{place}] = {outputs.emitted};")
-        return found
-
-    if not events:
-        append = []
-    elif outputs.unit:
-        append = [_append(listed, "")]
-    elif direct:
-        append = [_append(listed, "output")]
-    else:
-        append = [
-            "value_t payload[BLOCK];",
-            f"inside += fit_{emit_width}_to_32(output, payload, n, 0, VALUE_LO, VALUE_HI);",
-            _append(listed, "payload"),
-        ]
-    old = old_states(code, "state_{0}[base + i]")
-    loop = _LOOP.format(old=indented(old, 12), body=indented([*body, *stores("i")], 12))
-    if rare:
-        find = "rare_hits = find_hits(hit_rare, n, at_rare);"
-        middle = [find, *rare_loops(rare)]
-        loop = "\n".join([indented(saved_arrays(rare), 8), loop, indented(middle, 8)])
-    counters = ", count = 0" if events else ""
-    finish = ["context->count[in->list] = count;"] if events else []
-    knows = list[str]()
-    first, lines = "", [f"{input_type(code)} buffer[BLOCK];", *input_lines(c, code, "limited +=")]
+        frame.arrays.append(f"int{emit_width}_t output[BLOCK];")
+    for name in ["rare"] * bool(rare) + ["event"] * (listed == "event"):
+        frame.arrays += [*hit_arrays(name), f"int64_t {name}_hits;"]
+    first = ""
+    frame.input = [f"{input_type(code)} buffer[BLOCK];", *input_lines(c, code, "limited +=")]
     if outputs.reduce:
-        first, lines = first_pass(c, code, outputs.reduce)
-    if usual := outputs.usual:
-        counters += ", anew = 0"
-        arrays += _hits("listed")
-        prologue += usual_prologue(c, usual)
-        if usual.closed or usual.remembered:
-            counters += ", wild = 0"
-            finish.append(
-                "context->known[in->population] = usual && wild >= 0 ? context->call : 0;"
-            )
-        if usual.input_bits is not None:
-            counters += ", stray = 0"
-            of_input = Number("input[i]", 32)
-            knows.append("const int tame = kept && context->held[in->kept + KEPT_TAME];")
-            lines += STRAYS.format(beyond=c.beyond(of_input, usual.input_bits)).splitlines()
-            finish += [
-                "if (keeps && !kept)",
-                "    context->held[in->kept + KEPT_TAME] = stray >= 0;",
-            ]
-        finish += [
-            "if (usual)",
-            "    context->unusual[in->population] = anew;",
-            "else /* tried again after a while */",
-            "    context->unusual[in->population] -= in->length / UNUSUAL_STEPS + 1;",
-        ]
-        list_of_events = listed if events else ""
-        usual_text = usual_loops(c, code, usual, outputs, emit_width, list_of_events)
-        loop = _EITHER.format(usual=usual_text, loop=loop)
-    if pick["event"]:
-        append = ["event_hits = find_hits(hit_event, n, at_event);", *append]
-    if append:
-        loop += "\n" + indented(append, 8)
-    arrays += [f"int64_t {name}_hits;" for name in picked]
-    epilogue = []
-    if not events:
-        epilogue = [
-            f"inside += fit_{emit_width}_to_32(output, context->value + in->target + base, n,",
-            "                          in->output_shift, VALUE_LO, VALUE_HI);",
-        ]
+        first, frame.input = first_pass(c, code, outputs.reduce)
+    loop = _whole_loop(c, code, body, outputs, emit_width, listed)
+    if outputs.usual:
+        frame_usual(c, outputs.usual, frame)
+        usual = usual_loops(c, code, outputs.usual, outputs, emit_width, listed)
+        loop = _EITHER.format(usual=usual, loop=loop)
     if outputs.late:
-        knows.append("const int late = in->late && context->late;")
-        knows.append("(void)late;")
+        frame.knows += ["const int late = in->late && context->late;", "(void)late;"]
     function = _KERNEL.format(
         name="".join(c for c in code.name if c.isalnum() or c in "_ .-"),
         number=number,
-        prologue=indented(prologue, 4),
+        prologue=indented(frame.prologue, 4),
         reduce=first,
-        knows="".join(f"    {line}\n" for line in knows),
-        counters=counters,
-        input=indented(lines, 8),
+        knows="".join(f"    {line}\n" for line in frame.knows),
+        counters="".join(f", {counter}" for counter in frame.counters),
+        input=indented(frame.input, 8),
         loop=loop,
-        arrays=indented(arrays, 8),
-        epilogue=indented(epilogue, 8),
-        finish=indented(finish, 4),
+        arrays=indented(frame.arrays, 8),
+        emit=indented(_emit(outputs, events, emit_width, listed), 8),
+        finish=indented(frame.finish, 4),
     )
     return function + (_late(code, number, states, outputs.late) if outputs.late else "")
+
+
+def _whole_loop(
+    c: C, code: KernelCode, body: Sequence[str], outputs: Outputs, emit_width: int, listed: str
+) -> str:
+    """The loop over a block that does everything but what is rare, and then that."""
+    rare = outputs.rare
+    stores = [f"state_{k}[base + i] = {text};" for k, text in enumerate(outputs.states)]
+    if not (listed and outputs.unit):
+        stores.append(f"output[i] = {c.cast(outputs.emit, emit_width).text};")
+    if rare:
+        stores += [f"saved_{n}[i] = {s.text};" for n, s in rare.saved.items()]
+        stores.append(f"hit_rare[i] = {rare.condition};")
+    if listed == "event":
+        stores.append(f"hit_event[i] = {outputs.emitted};")
+    old = old_states(code, "state_{0}[base + i]")
+    loop = _LOOP.format(old=indented(old, 12), body=indented([*body, *stores], 12))
+    if rare:
+        find = "rare_hits = find_hits(hit_rare, n, at_rare);"
+        after = indented([find, *rare_loops(rare)], 8)
+        loop = "\n".join([indented(saved_arrays(rare), 8), loop, after])
+    return loop
+
+
+def _emit(outputs: Outputs, events: bool, emit_width: int, listed: str) -> list[str]:
+    """What becomes of a block's output: values, or the events of those that emit."""
+    if not events:
+        return [
+            f"inside += fit_{emit_width}_to_32(output, context->value + in->target + base, n,",
+            "                          in->output_shift, VALUE_LO, VALUE_HI);",
+        ]
+    found = []
+    if listed == "event":
+        found.append("event_hits = find_hits(hit_event, n, at_event);")
+    at = f"at_{listed}, {listed}_hits"
+    if outputs.unit:
+        return [*found, f"count = append_spikes(context, in, base, {at}, count);"]
+    payload = "output"
+    if not outputs.narrow:
+        payload = "payload"
+        fit = f"fit_{emit_width}_to_32(output, payload, n, 0, VALUE_LO, VALUE_HI)"
+        found += ["value_t payload[BLOCK];", f"inside += {fit};"]
+    return [*found, f"count = append_events(context, in, {payload}, base, {at}, count);"]
 
 
 def _late(code: KernelCode, number: int, prologue: Sequence[str], late: Late) -> str:
@@ -237,15 +218,3 @@ def _late(code: KernelCode, number: int, prologue: Sequence[str], late: Late) ->
         old=indented(old_states(code, "state_{0}[i]"), 8),
         body=indented([*late.body, *stores], 8),
     )
-
-
-def _hits(name: str) -> list[str]:
-    """Arrays for the neurons of the block where something holds."""
-    return [f"int32_t hit_{name}[BLOCK + HIT_SPARE];", f"int32_t at_{name}[BLOCK + HIT_SPARE];"]
-
-
-def _append(listed: str, payload: str) -> str:
-    found = f"at_{listed}, {listed}_hits"
-    if not payload:
-        return f"count = append_spikes(context, in, base, {found}, count);"
-    return f"count = append_events(context, in, {payload}, base, {found}, count);"

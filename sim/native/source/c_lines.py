@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ....compiler.kernels.code import KernelCode
@@ -25,6 +26,35 @@ def old_states(code: KernelCode, place: str) -> list[str]:
         for k in range(len(code.states))
         for line in (f"const state_t old_{k} = {place.format(k)};", f"(void)old_{k};")
     ]
+
+
+@dataclass
+class Frame:
+    """Statements around the loops over the blocks of a population.
+
+    Attributes
+    ----------
+    prologue, knows : list of str
+        In front of all: parameters and states, and what is known of the input.
+    counters : list of str
+        Definitions, without their type.
+    arrays, input : list of str
+        In front of each block, with what makes its input.
+    finish : list of str
+        Behind all.
+    """
+
+    prologue: list[str]
+    knows: list[str] = field(default_factory=list)
+    counters: list[str] = field(default_factory=list)
+    arrays: list[str] = field(default_factory=list)
+    input: list[str] = field(default_factory=list)
+    finish: list[str] = field(default_factory=list)
+
+
+def hit_arrays(name: str) -> list[str]:
+    """Arrays for the neurons of the block where something holds."""
+    return [f"int32_t hit_{name}[BLOCK + HIT_SPARE];", f"int32_t at_{name}[BLOCK + HIT_SPARE];"]
 
 
 def input_type(code: KernelCode) -> str:

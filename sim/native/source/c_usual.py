@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from ....compiler.kernels.code import KernelCode
-from .c_lines import indented, old_states, rare_loops, saved_arrays
+from .c_lines import Frame, hit_arrays, indented, old_states, rare_loops, saved_arrays
 from .target import Number, Outputs, Rare, Remembered, Usual
 
 if TYPE_CHECKING:
@@ -87,18 +87,14 @@ _REMEMBER_ALL = """\
 {remember}
     }}"""
 
-STRAYS = """\
-        if (keeps && !kept)
-            for (int64_t i = 0; i < n; i++)
-                stray |= {beyond};
-"""
 
-
-def usual_prologue(c: C, usual: Usual) -> list[str]:
-    """Statements in front of the blocks: whether usual neurons are looked for."""
+def frame_usual(c: C, usual: Usual, frame: Frame) -> None:
+    """Add what stands around the blocks: whether neurons are usual, and what is known of them."""
     many = "in->length >= USUAL_LEAST"
     few = "context->unusual[in->population] * UNUSUAL_FEW < in->length"
-    found = [
+    frame.arrays += hit_arrays("listed")
+    frame.counters.append("anew = 0")
+    frame.prologue += [
         *(
             f"int32_t *restrict remembered_{one.table} = context->remembered"
             f" + {k} * context->state_stride + in->state;"
@@ -108,19 +104,43 @@ def usual_prologue(c: C, usual: Usual) -> list[str]:
         f"int usual = {' && '.join([many, few, *usual.holds])};",
     ]
     if usual.closed or usual.remembered:
-        beyond = " | ".join(_beyond_states(c, usual, "state_{0}[i]"))
-        closed = _CLOSED.format(beyond=beyond) if usual.closed else ""
-        all_of_them = [
-            _REMEMBER_ALL.format(
-                remember=indented(
-                    _remember(one, f"state_{one.state}[i]", f"remembered_{one.table}[i]"), 8
-                )
-            )
-            for one in usual.remembered
+        frame.prologue += _anew(c, usual)
+        frame.counters.append("wild = 0")
+        frame.finish.append(
+            "context->known[in->population] = usual && wild >= 0 ? context->call : 0;"
+        )
+    if usual.input_bits is not None:
+        frame.counters.append("stray = 0")
+        frame.knows.append("const int tame = kept && context->held[in->kept + KEPT_TAME];")
+        beyond = c.beyond(Number("input[i]", 32), usual.input_bits)
+        frame.input += [
+            "if (keeps && !kept)",
+            "    for (int64_t i = 0; i < n; i++)",
+            f"        stray |= {beyond};",
         ]
-        anew = _ANEW.format(closed=closed, remembered="\n".join(all_of_them))
-        found += [line for line in anew.splitlines() if line]
-    return found
+        frame.finish += [
+            "if (keeps && !kept)",
+            "    context->held[in->kept + KEPT_TAME] = stray >= 0;",
+        ]
+    frame.finish += [
+        "if (usual)",
+        "    context->unusual[in->population] = anew;",
+        "else /* tried again after a while */",
+        "    context->unusual[in->population] -= in->length / UNUSUAL_STEPS + 1;",
+    ]
+
+
+def _anew(c: C, usual: Usual) -> list[str]:
+    """What is to be found out where something else may have written states."""
+    closed, remembered = "", list[str]()
+    if usual.closed:
+        beyond = " | ".join(_beyond_states(c, usual, "state_{0}[i]"))
+        closed = _CLOSED.format(beyond=beyond)
+    for one in usual.remembered:
+        lines = _remember(one, f"state_{one.state}[i]", f"remembered_{one.table}[i]")
+        remembered.append(_REMEMBER_ALL.format(remember=indented(lines, 8)))
+    anew = _ANEW.format(closed=closed, remembered="\n".join(remembered))
+    return [line for line in anew.splitlines() if line]
 
 
 def usual_loops(

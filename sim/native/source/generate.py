@@ -252,4 +252,5 @@ def generate(
         generate_rule(rules[name], number, machine, target)
         for number, name in enumerate(sorted(rules))
     ]
-    return target.source(machine, functions, rule_functions)
+    late = {n for n, name in enumerate(sorted(kernels)) if late_part(kernels[name], machine)}
+    return target.source(machine, functions, late, rule_functions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -141,8 +141,14 @@ class Target(Protocol):
     ) -> str:
         """The whole function of a rule; `bits` are those of a residual."""
 
-    def source(self, machine: Machine, kernels: Sequence[str], rules: Sequence[str]) -> str:
-        """The whole source."""
+    def source(
+        self,
+        machine: Machine,
+        kernels: Sequence[str],
+        late: Collection[int],
+        rules: Sequence[str],
+    ) -> str:
+        """The whole source; the kernels of these numbers have late states."""
 
 
 @dataclass(frozen=True)
