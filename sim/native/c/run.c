@@ -158,14 +158,15 @@ static void execute_segments(context_t *context, const instruction_t *instructio
 }
 
 /* Steps first..last-1 of what is the same in copies begin..end-1, each left in the next place of
- * `ring`; the run ends before step `stop`. */
-static void run_front(context_t *front, int64_t begin, int64_t end, const context_t *ring,
+ * `ring`; the run begins with step 0 and ends before step `stop`. */
+void loom_run_front(context_t *front, int64_t begin, int64_t end, const context_t *ring,
                     const region_t *regions, int64_t region_count,
                     const instruction_t *instructions, const segment_t *segments,
                     int64_t segment_count, int64_t first, int64_t last, int64_t stop,
                     const port_t *inputs, int64_t input_count, const port_t *outputs,
                     int64_t output_count)
 {
+    front->call += first == 0;
     for (int64_t step = first; step < last; step++) {
         execute_segments(front, instructions, segments, segment_count, 1, inputs, input_count,
                          begin, step, step + 1 < stop);
@@ -177,12 +178,13 @@ static void run_front(context_t *front, int64_t begin, int64_t end, const contex
 }
 
 /* The same steps of a copy. */
-static void run_behind(context_t *context, int64_t copy, const context_t *ring,
+void loom_run_behind(context_t *context, int64_t copy, const context_t *ring,
                      const instruction_t *instructions, const segment_t *segments,
                      int64_t segment_count, int64_t first, int64_t last, int64_t stop,
                      const port_t *inputs, int64_t input_count, const port_t *outputs,
                      int64_t output_count)
 {
+    context->call += first == 0;
     for (int64_t step = first; step < last; step++) {
         context->front = ring + (step - first);
         execute_segments(context, instructions, segments, segment_count, 0, inputs, input_count,
@@ -191,29 +193,6 @@ static void run_behind(context_t *context, int64_t copy, const context_t *ring,
             if (!port->front)
                 read_port(context, port, row_of(port, copy, step));
     }
-}
-
-void loom_run_front(context_t *front, int64_t begin, int64_t end, const context_t *ring,
-                    const region_t *regions, int64_t region_count,
-                    const instruction_t *instructions, const segment_t *segments,
-                    int64_t segment_count, int64_t first, int64_t last, int64_t stop,
-                    const port_t *inputs, int64_t input_count, const port_t *outputs,
-                    int64_t output_count)
-{
-    front->call++;
-    run_front(front, begin, end, ring, regions, region_count, instructions, segments, segment_count,
-              first, last, stop, inputs, input_count, outputs, output_count);
-}
-
-void loom_run_behind(context_t *context, int64_t copy, const context_t *ring,
-                     const instruction_t *instructions, const segment_t *segments,
-                     int64_t segment_count, int64_t first, int64_t last, int64_t stop,
-                     const port_t *inputs, int64_t input_count, const port_t *outputs,
-                     int64_t output_count)
-{
-    context->call++;
-    run_behind(context, copy, ring, instructions, segments, segment_count, first, last, stop,
-               inputs, input_count, outputs, output_count);
 }
 
 /* The steps first..last-1 of copies begin..end-1, and in the context `common` what is the same in
@@ -225,16 +204,13 @@ void loom_run_together(context_t *contexts, int64_t common, int64_t begin, int64
                        int64_t last, const port_t *inputs, int64_t input_count,
                        const port_t *outputs, int64_t output_count)
 {
-    contexts[common].call++;
-    for (int64_t copy = begin; copy < end; copy++)
-        contexts[copy].call++;
     for (int64_t block = first; block < last; block += ring_size) {
         const int64_t end_of_block = least(block + ring_size, last);
-        run_front(contexts + common, begin, end, ring, regions, region_count, instructions,
+        loom_run_front(contexts + common, begin, end, ring, regions, region_count, instructions,
                        segments, segment_count, block, end_of_block, last, inputs, input_count,
                        outputs, output_count);
         for (int64_t copy = begin; copy < end; copy++)
-            run_behind(contexts + copy, copy, ring, instructions, segments, segment_count,
+            loom_run_behind(contexts + copy, copy, ring, instructions, segments, segment_count,
                             block, end_of_block, last, inputs, input_count, outputs,
                             output_count);
     }
