@@ -360,15 +360,17 @@ static inline int64_t find_hits(int32_t *restrict sign, int64_t n, int32_t *rest
     const __m512i zero = _mm512_setzero_si512();
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     for (int64_t i = 0; i < n; i += 64) {
-        __mmask16 masks[4];
+        __m512i signs[4];
         for (int k = 0; k < 4; k++)
-            masks[k] = _mm512_cmplt_epi32_mask(_mm512_loadu_si512(sign + i + 16 * k), zero);
-        if (!(masks[0] | masks[1] | masks[2] | masks[3]))
+            signs[k] = _mm512_loadu_si512(sign + i + 16 * k);
+        const __m512i first = _mm512_or_si512(signs[0], signs[1]);
+        if (!_mm512_cmplt_epi32_mask(_mm512_ternarylogic_epi32(first, signs[2], signs[3], 0xfe), zero))
             continue;
         for (int k = 0; k < 4; k++) {
+            const __mmask16 mask = _mm512_cmplt_epi32_mask(signs[k], zero);
             const __m512i number = _mm512_add_epi32(lane, _mm512_set1_epi32((int)i + 16 * k));
-            _mm512_storeu_si512(at + hits, _mm512_maskz_compress_epi32(masks[k], number));
-            hits += __builtin_popcount(masks[k]);
+            _mm512_storeu_si512(at + hits, _mm512_maskz_compress_epi32(mask, number));
+            hits += __builtin_popcount(mask);
         }
     }
 #else

@@ -109,10 +109,10 @@ def frame_usual(c: C, usual: Usual, frame: Frame) -> None:
         frame.finish.append(
             "context->known[in->population] = usual && wild >= 0 ? context->call : 0;"
         )
-    if usual.input_bits is not None:
+    if usual.tame_bits is not None:
         frame.counters.append("stray = 0")
         frame.knows.append("const int tame = kept && context->held[in->kept + KEPT_TAME];")
-        beyond = c.beyond(Number("input[i]", 32), usual.input_bits)
+        beyond = c.beyond(Number("input[i]", 32), usual.tame_bits)
         frame.input += [
             "if (keeps && !kept)",
             "    for (int64_t i = 0; i < n; i++)",
@@ -170,7 +170,7 @@ def usual_loops(
         for one in usual.remembered
     ]
 
-    def loop(reasons: Sequence[str], leaves_out: Container[int] = ()) -> str:
+    def loop(body: Sequence[str], reasons: Sequence[str], leaves_out: Container[int]) -> str:
         """The loop over a block, in which neurons may be listed for these reasons."""
         stores = []
         if reasons:
@@ -194,14 +194,15 @@ def usual_loops(
             stores += [f"saved_{n}[i] = {s.text};" for n, s in usual.rare.saved.items()]
         return _USUAL_LOOP.format(
             old=indented([*old_states(code, "state_{0}[base + i]"), *entries], 12),
-            body=indented(usual.body, 12),
+            body=indented(body, 12),
             stores=indented(stores, 12),
         )
 
     def loops(leaves_out: Container[int] = ()) -> str:
-        found = loop([*usual.listed, *usual.listed_by_input], leaves_out)
-        if usual.listed_by_input:
-            found = _BY_INPUT.format(tame=loop(usual.listed, leaves_out), loop=found)
+        found = loop(usual.body, usual.listed, leaves_out)
+        if usual.tame_bits is not None:
+            tame = loop(usual.tame_body, usual.tame_listed, leaves_out)
+            found = _BY_INPUT.format(tame=tame, loop=found)
         return found
 
     all_loops = loops()
@@ -211,7 +212,7 @@ def usual_loops(
     if usual.rare:
         arrays = saved_arrays(usual.rare)
         parts = [indented(arrays, 8), *parts, indented(_usual_rare(c, usual, usual.rare), 8)]
-    if usual.listed or usual.listed_by_input:
+    if usual.listed:
         listed = _listed(c, code, usual, outputs, emit_width, listed_events)
         parts = ["        int32_t some = 0;", *parts, listed]
     return "\n".join(parts)

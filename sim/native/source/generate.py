@@ -138,38 +138,38 @@ def _usual(
     walk = Walk(part.code, machine, target, counts=False, common=part.common)
     walk.run_all_but(rare)
     emit, _ = payload_source(code, machine)
-    holds, listed, constants = [], [], []
-    listed_by_input, input_bits, closed = [], None, {}
+    tame = Walk(part.tame_code, machine, target, counts=False, common=part.common)
+    tame.run_all_but(rare)
+    holds, beyond, by_input, constants, closed = [], [], [], [], {}
     for number, bits in part.bits.items():
         op = code.ops[number]
         if op.kind == "param":
             holds.append(target.parameter_fits(walk.slots[str(op.args[-1])], bits))
         elif op.kind == "input":
-            listed_by_input.append(target.beyond(walk.results[number], bits))
-            input_bits = bits
+            by_input.append(target.beyond(walk.results[number], bits))
         elif number in part.closed:
             closed[walk.state_slot[str(op.args[0])]] = bits
         else:
-            listed.append(target.beyond(walk.results[number], bits))
+            beyond.append(target.beyond(walk.results[number], bits))
     for number, bits in part.entries.items():
         holds.append(target.parameter_fits(walk.slots[str(code.ops[number].args[-1])], bits))
     for number, common in part.common.items():
         if common.period is None:
-            listed.append(target.between(walk.results[common.of], common.below, common.above))
+            beyond.append(target.between(walk.results[common.of], common.below, common.above))
         slot = walk.slots[str(code.ops[number].args[-1])]
         for k, argument in enumerate(common.arguments):
             entry = target.table(str(argument), walk.first_of[slot.name], slot)
             constants.append(target.assign(f"common_{number}_{k}", Number(entry, slot.width)))
-    listed += [target.differ(before, after) for before, after in walk.limited]
     whole = Walk(code, machine, target)
     whole.run_all_but(None)
     return Usual(
         holds=tuple(holds),
         constants=tuple(constants),
         body=tuple(walk.body),
-        listed=tuple(listed),
-        listed_by_input=tuple(listed_by_input),
-        input_bits=input_bits,
+        listed=tuple([*beyond, *_limits_met(walk, target), *by_input]),
+        tame_bits=part.tame_bits,
+        tame_body=tuple(tame.body),
+        tame_listed=tuple([*beyond, *_limits_met(tame, target)]),
         closed=closed,
         reads=frozenset(walk.state_slot[str(op.args[0])] for op in code.ops if op.kind == "state"),
         states=tuple(walk.state(result, machine) for result in code.next_state),
@@ -189,6 +189,11 @@ def _usual(
             emitted=whole.sign(emit),
         ),
     )
+
+
+def _limits_met(walk: Walk, target: Target) -> list[str]:
+    """Numbers that are negative where something is limited."""
+    return [target.differ(before, after) for before, after in walk.limited]
 
 
 def _remembered(part: UsualPart, table: int, machine: Machine, target: Target) -> Remembered:

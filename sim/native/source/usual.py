@@ -73,6 +73,10 @@ class UsualPart:
     closed : frozenset of int
         States that stay within these bits, as long as neurons are usual; what the rare part makes
         of them has to be looked at.
+    tame_code : KernelCode
+        The same for inputs that are smaller still: this takes less.
+    tame_bits : int or None
+        These inputs are within -2**tame_bits..2**tame_bits - 1; None for any.
     """
 
     code: KernelCode
@@ -80,6 +84,8 @@ class UsualPart:
     bits: dict[int, int]
     entries: dict[int, int]
     closed: frozenset[int]
+    tame_code: KernelCode
+    tame_bits: int | None
 
 
 @lru_cache(maxsize=256)
@@ -112,6 +118,7 @@ def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
         return None
     limits, narrow = best
     entries, narrow = _limited_entries(code, limits, narrow, sorted(tables))
+    small, tame = narrow, [b for n, b in limits.items() if code.ops[n].kind == "input"]
     limits, narrow = _larger_inputs(code, limits, entries, narrow, done)
     return UsualPart(
         code=replace(code, ops=narrow),
@@ -119,6 +126,8 @@ def usual_part(code: KernelCode, rare: RarePart | None) -> UsualPart | None:
         bits=limits,
         entries=entries,
         closed=_closed(code, limits, narrow, rare),
+        tame_code=replace(code, ops=small),
+        tame_bits=tame[0] if tame else None,
     )
 
 
