@@ -153,13 +153,13 @@ def test_divide_equals_plain_integers(a, b, n):
     assert divide(np.array([a]), np.array([b]), n).tolist() == [plain_divide(a, b, n)]
 
 
-# -- the two divisions of the native engine ------------------------------------------------------
+# -- the divisions of the native engine --------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def divisions():
-    """divide_double and divide_whole of loom.h as functions of (a, b, n)."""
-    header = (Path(native_build.__file__).parent / "loom.h").read_text()
+    """Those of loom.h as functions of (a, b, n); of many in single precision, as in vectors."""
+    header = (Path(native_build.__file__).parent / "c" / "loom.h").read_text()
     source = (
         "#define VALUE_LO -1\n#define VALUE_HI 1\n#include <stdint.h>\ntypedef int32_t state_t;\n"
         + header
@@ -167,6 +167,8 @@ def divisions():
         + "{ return divide_double((double)a, (double)b, (int)n); }\n"
         + "int64_t in_whole(int64_t a, int64_t b, int64_t n)"
         + "{ return divide_whole(a, b, (int)n); }\n"
+        + "void all_in_single(const int32_t *a, const int32_t *b, int32_t *to, int64_t count, int n)"
+        + "{ for (int64_t i = 0; i < count; i++) to[i] = divide_single(a[i], b[i], n); }\n"
     )
     library = ctypes.CDLL(str(native_build.build(source)))
     for function in (library.in_double, library.in_whole):
@@ -201,3 +203,20 @@ def test_double_division_just_below_whole_numbers(divisions):
 @given(a=INT40, b=INT40, n=st.integers(0, 20))
 def test_whole_division(divisions, a, b, n):
     assert divisions.in_whole(a, b, n) == plain_divide(a, b, n)
+
+
+@pytest.mark.parametrize("n", [1, 8, 12])
+def test_single_division_is_exact_up_to_its_bound(divisions, n):
+    """Quotients that are whole numbers or next to one, of numbers of all sizes."""
+    rng = np.random.default_rng(n)
+    count, most = 400_000, 3 << 29
+    b = np.minimum(np.rint(2.0 ** rng.uniform(0, 31, count)).astype(np.int64), most)
+    b[: count // 4] = most - rng.integers(0, 1000, count // 4)
+    quotient = rng.integers(0, 2 << n, count)
+    a = (quotient * b >> (n + 1)) + rng.integers(-1, 2, count)
+    a[::9] = rng.integers(-(1 << 31), 1 << 31, len(a[::9]))
+    a = np.clip(a, -(1 << 31), (1 << 31) - 1)
+    words = [x.astype(np.int32) for x in (a, b, np.zeros(count))]
+    pointers = [ctypes.c_void_p(x.ctypes.data) for x in words]
+    divisions.all_in_single(*pointers, ctypes.c_int64(count), ctypes.c_int(n))
+    np.testing.assert_array_equal(words[2], divide(a, b, n))

@@ -1,6 +1,5 @@
 """The native engine's own business: compilers, kept libraries, what the source depends on."""
 
-import ctypes
 import dataclasses
 import os
 import stat
@@ -232,37 +231,6 @@ def test_one_table_of_weights_in_two_layouts():
 def test_the_fastest_division_that_is_exact(largest_a, largest_b, bits, way):
     a, b = Op("state", ("a",), -5, largest_a, 0), Op("state", ("b",), 0, largest_b, 0)
     assert way_to_divide(a, b, bits) == way
-
-
-@pytest.mark.parametrize("bits", [1, 8, 12])
-def test_single_precision_divides_exactly(bits):
-    """Quotients that are whole numbers or next to one, over all sizes of numbers."""
-    rng = np.random.default_rng(bits)
-    n = 400_000
-    most = 3 << 29
-    b = np.minimum(np.rint(2.0 ** rng.uniform(0, 31, n)).astype(np.int64), most)
-    b[: n // 4] = most - rng.integers(0, 1000, n // 4)
-    quotient = rng.integers(0, 2 << bits, n)
-    a = (quotient * b >> (bits + 1)) + rng.integers(-1, 2, n)
-    a[::9] = rng.integers(-(1 << 31), 1 << 31, len(a[::9]))
-    a = np.clip(a, -(1 << 31), (1 << 31) - 1)
-    header = (Path(native_build.__file__).parent / "c" / "loom.h").read_text()
-    loop = "for (int64_t i = 0; i < n; i++) to[i] = divide_single(a[i], b[i], bits);"
-    source = f"""
-        #include <stdint.h>
-        #define VALUE_LO 0
-        #define VALUE_HI 0
-        typedef int32_t state_t;
-        {header}
-        void divide_all(const int32_t *a, const int32_t *b, int32_t *to, int64_t n, int bits)
-        {{ {loop} }}"""
-    library = ctypes.CDLL(str(native_build.build(source)))
-    words = [x.astype(np.int32) for x in (a, b, np.zeros(n))]
-    pointers = [ctypes.c_void_p(x.ctypes.data) for x in words]
-    library.divide_all(*pointers, ctypes.c_int64(n), ctypes.c_int(bits))
-    inside = ((np.maximum(a, 0) * (2 << bits) // b) + 1) >> 1
-    expected = np.where(a <= 0, 0, np.where(b <= a, 1 << bits, inside))
-    np.testing.assert_array_equal(words[2], expected)
 
 
 def test_extreme_numbers_are_written_correctly():
