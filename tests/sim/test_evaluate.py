@@ -167,8 +167,8 @@ def divisions():
         + "{ return divide_double((double)a, (double)b, (int)n); }\n"
         + "int64_t in_whole(int64_t a, int64_t b, int64_t n)"
         + "{ return divide_whole(a, b, (int)n); }\n"
-        + "void all_in_single(const int32_t *a, const int32_t *b, int32_t *to, int64_t count, int n)"
-        + "{ for (int64_t i = 0; i < count; i++) to[i] = divide_single(a[i], b[i], n); }\n"
+        + "void all_in_single(const int32_t *a, const int32_t *b, int32_t *to, int64_t count,"
+        + " int n) { for (int64_t i = 0; i < count; i++) to[i] = divide_single(a[i], b[i], n); }\n"
     )
     library = ctypes.CDLL(str(native_build.build(source)))
     for function in (library.in_double, library.in_whole):
