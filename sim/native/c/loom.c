@@ -10,7 +10,7 @@ static void mac_rows(const context_t *context, const instruction_t *in, accumula
         const int64_t n = least(BLOCK, length - base);
         accumulator_t *acc = to + base;
         if (clear)
-            memset(acc, 0, (size_t)n * sizeof(accumulator_t));
+            clear_words(acc, n);
         for (int64_t k = 0; k < rows; k += 4)
             add_rows(acc, acc, weight + base + k * length, length, x + k, n, rows - k);
     }
@@ -68,7 +68,7 @@ static void mac_held(const context_t *context, const instruction_t *in)
         context->held_version[in->held_number] = version;
     }
     if (in->clear)
-        memcpy(acc, held, (size_t)in->length * sizeof(accumulator_t));
+        copy_words(acc, held, in->length);
     else
         for (int64_t i = 0; i < in->length; i++)
             acc[i] += held[i];
@@ -143,9 +143,6 @@ static inline void evt_few(const context_t *context, const instruction_t *in, co
 DEFINE_EVT(evt_wide, int64_t)
 DEFINE_EVT(evt_narrow, int32_t)
 
-/* Four sums next to each other, which begin anywhere. */
-typedef accumulator_t four_sums_t __attribute__((vector_size(32), aligned(8), may_alias));
-
 /* acc = or += x times a column of weights that lie `rows` apart; `set` is a constant at every call.
  * What reads the sums next reads vectors of them: it would wait long if they were stored singly. */
 static inline void add_column(accumulator_t *acc, const weight_t *w, int64_t rows, int64_t length,
@@ -153,8 +150,8 @@ static inline void add_column(accumulator_t *acc, const weight_t *w, int64_t row
 {
     int64_t i = 0;
     for (; i + 4 <= length; i += 4, w += 4 * rows) {
-        const four_sums_t column = {w[0], w[rows], w[2 * rows], w[3 * rows]};
-        four_sums_t *to = (four_sums_t *)(acc + i);
+        const four_words_t column = {w[0], w[rows], w[2 * rows], w[3 * rows]};
+        four_words_t *to = (four_words_t *)(acc + i);
         *to = set ? column * x : *to + column * x;
     }
     for (; i < length; i++, w += rows)
@@ -196,7 +193,7 @@ static void evt_columns(const context_t *context, const instruction_t *in)
     if (in->clear && events)
         add_column(acc, weight + index[e++], in->rows, in->length, payload[0] * unit, 1);
     else if (in->clear)
-        memset(acc, 0, (size_t)in->length * sizeof(accumulator_t));
+        clear_words(acc, in->length);
     for (; e < events; e++)
         add_column(acc, weight + index[e], in->rows, in->length, payload[e] * unit, 0);
 }
@@ -273,7 +270,7 @@ static void cnv_held(const context_t *context, const instruction_t *in)
     accumulator_t *restrict held = context->held + in->held;
     const int64_t version = made_in(context, in, FRONT_SOURCE)->version[in->watched];
     if (context->held_version[in->held_number] != version) {
-        memset(held, 0, (size_t)in->reach * sizeof(accumulator_t));
+        clear_words(held, in->reach);
         cnv(context, in, held);
         context->held_version[in->held_number] = version;
     }
@@ -327,6 +324,5 @@ static void execute(context_t *context, const instruction_t *in)
     case SUM: return; /* see `execute_all` */
     }
     if (in->clear && in->padding)
-        memset(context->accumulator + in->target + in->length, 0,
-               (size_t)in->padding * sizeof(accumulator_t));
+        clear_words(context->accumulator + in->target + in->length, in->padding);
 }

@@ -184,6 +184,46 @@ typedef kernel_function rule_function;
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* Four words next to each other, which begin anywhere. */
+typedef int64_t four_words_t __attribute__((vector_size(32), aligned(8), may_alias));
+
+/* Of so many words, that takes less time than a call of memset or memcpy. */
+enum { FEW_WORDS = 128 };
+
+static inline void clear_words(int64_t *to, int64_t n)
+{
+    if (n > FEW_WORDS) {
+        memset(to, 0, (size_t)n * sizeof(int64_t));
+        return;
+    }
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        ONE_BY_ONE; /* else a compiler makes this the call */
+        *(four_words_t *)(to + i) = (four_words_t){0, 0, 0, 0};
+    }
+    for (; i < n; i++) {
+        ONE_BY_ONE;
+        to[i] = 0;
+    }
+}
+
+static inline void copy_words(int64_t *restrict to, const int64_t *restrict from, int64_t n)
+{
+    if (n > FEW_WORDS) {
+        memcpy(to, from, (size_t)n * sizeof(int64_t));
+        return;
+    }
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        ONE_BY_ONE;
+        *(four_words_t *)(to + i) = *(const four_words_t *)(from + i);
+    }
+    for (; i < n; i++) {
+        ONE_BY_ONE;
+        to[i] = from[i];
+    }
+}
+
 static inline const context_t *made_in(const context_t *context, const instruction_t *in,
                                        front_t operand)
 {

@@ -118,7 +118,7 @@ static void mac_pairs(const context_t *context, const instruction_t *in, accumul
     const int64_t stride = (length + PAIR_PADDING - 1) / PAIR_PADDING * PAIR_PADDING;
     int32_t lower[PAIRS], upper[PAIRS];
     if (clear)
-        memset(to, 0, (size_t)length * sizeof(accumulator_t));
+        clear_words(to, length);
     for (int64_t first = 0; first < in->rows; first += 2 * PAIRS) {
         const int64_t rows = least(2 * PAIRS, in->rows - first), pairs = (rows + 1) / 2;
         const weight_t *w = weights_of(context, in) + first / 2 * stride;

@@ -4,7 +4,7 @@ static void read_port(const context_t *context, const port_t *port, int64_t *res
 {
     switch ((port_memory_t)port->memory) {
     case PORT_ACCUMULATOR:
-        memcpy(to, context->accumulator + port->base, (size_t)port->size * sizeof(int64_t));
+        copy_words(to, context->accumulator + port->base, port->size);
         break;
     case PORT_VALUE:
         for (int64_t i = 0; i < port->size; i++)
@@ -15,7 +15,7 @@ static void read_port(const context_t *context, const port_t *port, int64_t *res
             to[i] = context->state[port->slot * context->state_stride + port->base + i];
         break;
     case PORT_EVENT:
-        memset(to, 0, (size_t)port->size * sizeof(int64_t));
+        clear_words(to, port->size);
         for (int64_t e = 0; e < context->count[port->slot]; e++) {
             const int64_t i = context->event_index[port->base + e] - port->start;
             if (i >= 0 && i < port->size)

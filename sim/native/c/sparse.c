@@ -16,7 +16,7 @@ static inline void add_sparse(const context_t *context, const instruction_t *in,
     const weight_t mask = SPARSE_LENGTH - 1;
     int64_t sum[SPARSE_WAYS][SPARSE_LENGTH];
     for (int way = 0; way < SPARSE_WAYS; way++)
-        memset(sum[way], 0, (size_t)in->length * sizeof(int64_t));
+        clear_words(sum[way], in->length);
     int64_t e = 0;
     for (; e + SPARSE_WAYS <= events; e += SPARSE_WAYS)
         for (int way = 0; way < SPARSE_WAYS; way++) {

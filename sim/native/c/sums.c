@@ -69,7 +69,7 @@ static void sum_all(const context_t *context, const instruction_t *in)
         const weight_t *w = context->weight + in->weights + s[SEGMENT_WEIGHTS];
         accumulator_t *to = context->accumulator + in->target + s[SEGMENT_FIRST];
         if (!(s[SEGMENT_BEGINS] & BEGINS_THERE))
-            memset(to, 0, (size_t)n * sizeof(accumulator_t));
+            clear_words(to, n);
         if (s[SEGMENT_BEGINS] & BEGINS_KEPT) {
             const accumulator_t *restrict from = kept + s[SEGMENT_FIRST];
             for (int64_t i = 0; i < n; i++)
