@@ -9,6 +9,7 @@ results are the same in whatever order.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ....compiler.kernels.code import REDUCTIONS, KernelCode
 from ....compiler.kernels.pipeline import STATIC
@@ -45,6 +46,7 @@ class RarePart:
     needs: tuple[int, ...]
 
 
+@lru_cache(maxsize=256)
 def rare_part(code: KernelCode) -> RarePart | None:
     """The most expensive part that may be postponed, if one is worth it."""
     conditions = {op.args[0] for op in code.ops if op.kind == "select"}
