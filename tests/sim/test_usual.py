@@ -8,6 +8,7 @@ from example_program import example_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import random_kernel, random_machine, random_parameters
+from same_memories import assert_same_memories
 
 from spikeloom.compiler.kernels.adaptive import AdaptiveLIF
 from spikeloom.compiler.kernels.izhikevich import Izhikevich
@@ -137,6 +138,16 @@ def test_what_is_remembered_is_what_a_table_would_give(kernel):
             assert value <= common.below
 
 
+def test_entries_that_are_no_words_are_not_remembered():
+    code = code_of(LIF(tau_rc=0.02, tau_ref=0.002))
+    (table,) = usual_part(code, rare_part(code)).common
+    for most, remembered in (((1 << 31) - 1, True), (1 << 31, False)):
+        ops = list(code.ops)
+        ops[table] = replace(ops[table], hi=most)
+        part = usual_part(replace(code, ops=tuple(ops)), rare_part(code))
+        assert (part.common[table].period is not None) == remembered
+
+
 @pytest.mark.parametrize("neuron", ["LIF", "AdaptiveLIF"])
 @pytest.mark.parametrize("tau_ref", [0.0005, 0.002, 0.0051])
 def test_neurons_that_come_out_of_the_refractory_time(neuron, tau_ref):
@@ -164,9 +175,7 @@ def test_neurons_that_come_out_of_the_refractory_time(neuron, tau_ref):
         values = np.rint(values).astype(np.int64)
         for engine in (golden, native):
             engine.run(steps, {name: values}, [])
-        for memory in MEMORIES:
-            np.testing.assert_array_equal(native.memory(memory), golden.memory(memory))
-        assert golden.saturations() == native.saturations()
+        assert_same_memories(native, golden)
         events += int(golden.memory("count").sum())
         state = golden.memory("state")
         state[1] = np.where(rng.random(state.shape[1]) < 0.5, rng.integers(0, 1500), state[1])

@@ -241,7 +241,9 @@ def _common_arguments(code: KernelCode, rare: RarePart | None) -> dict[int, Comm
         seen = {code.ops[r].kind for r in behind(code, [argument])}
         if limited.kind in ("min", "max") and "input" not in seen and not is_wide(limited):
             ends = limited.lo, limited.hi
-            found[number] = _of_state(code, argument, rare) or Common(argument, *ends, ends)
+            common = _of_state(code, argument, rare) or Common(argument, *ends, ends)
+            # What is remembered is a narrow word.
+            found[number] = replace(common, period=None) if is_wide(op) else common
     return found
 
 
