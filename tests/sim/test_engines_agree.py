@@ -3,21 +3,14 @@
 import numpy as np
 import pytest
 from random_programs import FAMILY, random_inputs, random_program
+from same_memories import assert_same_memories
 
 from spikeloom.compiler.kernels.code import KINDS
 from spikeloom.sim import create_engine
-from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.native.source.rare import rare_part
 
 PROGRAMS = 120
 STEPS = 24
-
-
-def assert_same(a, b, what):
-    for name in MEMORIES:
-        different = np.argwhere(a.memory(name) != b.memory(name))
-        assert not len(different), f"{what}: memory {name} differs at {different[:5].tolist()}"
-    assert a.saturations() == b.saturations(), what
 
 
 @pytest.mark.parametrize("family", range(PROGRAMS // FAMILY))
@@ -30,7 +23,7 @@ def test_random_programs(family):
         for name in program.outputs:
             steps = np.flatnonzero((results[0][name] != results[1][name]).any(axis=1))
             assert not len(steps), f"seed {seed}: output {name} differs from step {steps[0]} on"
-        assert_same(*engines, f"seed {seed}")
+        assert_same_memories(*engines, f"seed {seed}")
 
 
 @pytest.mark.parametrize("seed", range(0, 40, 8))
@@ -52,7 +45,7 @@ def test_phase_by_phase_as_in_one_run(seed):
                 engine.step(phase)
             for port in program.outputs:
                 assert np.array_equal(engine.read(port), expected[port][step]), (name, step, port)
-        assert_same(engine, whole, f"seed {seed}, {name}")
+        assert_same_memories(engine, whole, f"seed {seed}, {name}")
 
 
 def test_random_programs_try_everything():

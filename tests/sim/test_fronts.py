@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from random_programs import random_program
 from random_rules import driven, random_learning_program
+from same_memories import assert_same_memories
 
 from spikeloom.compiler.instructions import Upd
-from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native import follow
 from spikeloom.sim.native.engine import NativeEngine
@@ -21,9 +21,7 @@ STEPS = 40
 def equal(engine, alone, found, expected):
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
-    for memory in MEMORIES:
-        np.testing.assert_array_equal(engine.memory(memory), alone.memory(memory), err_msg=memory)
-    assert engine.saturations() == alone.saturations()
+    assert_same_memories(engine, alone)
 
 
 def worthwhile(program):

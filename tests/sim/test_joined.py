@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_programs import FAMILY, random_inputs, random_program
+from same_memories import assert_same_memories
 
 from spikeloom.compiler.instructions import Cnv, Evt, Mac, Map
 from spikeloom.sim.check import MEMORIES
@@ -127,12 +128,6 @@ def program_of(number, seed):
     return More(random_program(number * FAMILY + seed % FAMILY), seed).made()
 
 
-def equal(native, golden):
-    for memory in MEMORIES:
-        np.testing.assert_array_equal(native.memory(memory), golden.memory(memory), err_msg=memory)
-    assert native.saturations() == golden.saturations()
-
-
 @settings(max_examples=90, deadline=None)
 @given(number=st.integers(0, 11), seed=st.integers(0, 2**30), longest=st.sampled_from([16, 512]))
 def test_engines_agree(number, seed, longest):
@@ -154,7 +149,7 @@ def test_engines_agree(number, seed, longest):
         found, expected = (engine.run(STEPS, inputs, names) for engine in engines)
         for name in names:
             np.testing.assert_array_equal(found[name], expected[name])
-        equal(native, golden)
+        assert_same_memories(native, golden)
         for name, port in program.inputs.items():
             value = rng.integers(-5, 5, port.size)
             for engine in engines:
@@ -166,7 +161,7 @@ def test_engines_agree(number, seed, longest):
         for phase in range(len(program.phases)):
             for engine in engines:
                 engine.step(phase)
-        equal(native, golden)
+        assert_same_memories(native, golden)
 
 
 @settings(max_examples=30, deadline=None)
@@ -267,7 +262,7 @@ def test_processors_with_shorter_vectors_do_the_same(flags, tmp_path, monkeypatc
                 inputs = {name: values // scale for name, values in inputs.items()}
                 for engine in (native, golden):
                     engine.run(STEPS, inputs, [])
-                equal(native, golden)
+                assert_same_memories(native, golden)
         assert agrees(NativeEngine(rehearsal(program, live=True), library))
     finally:
         native_build.find_compiler.cache_clear()

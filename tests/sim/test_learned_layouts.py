@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 from random_rules import driven, random_learning_program
+from same_memories import assert_same_memories
 
 from spikeloom.compiler.instructions import Evt, Upd
-from spikeloom.sim.check import MEMORIES
 from spikeloom.sim.golden import GoldenEngine
 from spikeloom.sim.native.engine import NativeEngine
 from spikeloom.sim.native.tables.table import Builder
@@ -16,19 +16,13 @@ LAYOUTS = (0, 64, sys.maxsize)
 STEPS = 8
 
 
-def same(golden, native):
-    for memory in MEMORIES:
-        np.testing.assert_array_equal(golden.memory(memory), native.memory(memory), err_msg=memory)
-    assert golden.saturations() == native.saturations()
-
-
 def run(program, seed, *engines):
     names = list(program.outputs)
     given = driven(seed, program, STEPS)
     found = [engine.run(STEPS, given, names) for engine in engines]
     for name in names:
         np.testing.assert_array_equal(found[0][name], found[1][name])
-    same(*engines)
+    assert_same_memories(*engines)
 
 
 @pytest.mark.parametrize("number", range(12))

@@ -386,7 +386,7 @@ static inline uint64_t pack_signs(const int32_t *sign)
     return mask;
 }
 
-/* Neurons of which what is not done for all is done at a time. */
+/* So many neurons are done at a time where not all of a block are: a vector of words. */
 enum { CHUNK = 8 };
 
 /* Numbers of the elements that are negative; returns how many. Where they are cannot be predicted,

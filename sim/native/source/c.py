@@ -31,7 +31,7 @@ _TEMPLATES = {
 
 
 class C:
-    """Plain C over plain arrays; see `spikeloom.sim.native.target.Target`."""
+    """Plain C over plain arrays; see `spikeloom.sim.native.source.target.Target`."""
 
     def cast(self, number: Number, width: int) -> Number:
         """The same number as an int32_t or int64_t."""

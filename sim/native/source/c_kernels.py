@@ -18,6 +18,7 @@ from .c_lines import (
     hit_arrays,
     indented,
     input_lines,
+    input_place,
     input_type,
     old_states,
     rare_loops,
@@ -140,7 +141,11 @@ def kernel_source(
     for name in ["rare"] * bool(rare) + ["event"] * (listed == "event"):
         frame.arrays += [*hit_arrays(name), f"int64_t {name}_hits;"]
     first = ""
-    frame.input = [f"{input_type(code)} buffer[BLOCK];", *input_lines(c, code, "limited +=")]
+    frame.input = [
+        f"{input_type(code)} buffer[BLOCK];",
+        *input_place(code),
+        *input_lines(c, code, "limited +="),
+    ]
     if outputs.reduce:
         first, frame.input = first_pass(c, code, outputs.reduce)
     loop = _whole_loop(c, code, body, outputs, emit_width, listed)

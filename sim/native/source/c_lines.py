@@ -62,8 +62,18 @@ def input_type(code: KernelCode) -> str:
     return f"int{width_of(code.input.lo, code.input.hi)}_t"
 
 
+def input_place(code: KernelCode) -> list[str]:
+    """Statements that say where a block's input is: kept, or in `buffer`."""
+    kind = input_type(code)
+    return [
+        f"{kind} *restrict input = buffer;",
+        "if (keeps)",
+        f"    input = ({kind} *)(context->held + in->kept + KEPT_HEAD) + base;",
+    ]
+
+
 def input_lines(c: C, code: KernelCode, limited: str) -> list[str]:
-    """Statements that make a block's input in `buffer`; a kept one is there.
+    """Statements that make a block's input in its place; a kept one is there.
 
     Parameters
     ----------
@@ -76,12 +86,9 @@ def input_lines(c: C, code: KernelCode, limited: str) -> list[str]:
     -------
     list of str
     """
-    kind, width = input_type(code), width_of(code.input.lo, code.input.hi)
+    width = width_of(code.input.lo, code.input.hi)
     lo, hi = (c.constant(end, 64).text for end in (code.input.lo, code.input.hi))
     return [
-        f"{kind} *restrict input = buffer;",
-        "if (keeps)",
-        f"    input = ({kind} *)(context->held + in->kept + KEPT_HEAD) + base;",
         "const accumulator_t *sums = context->accumulator + in->source + base;",
         "if (kept)",
         "    ;",

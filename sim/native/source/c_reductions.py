@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ....compiler.kernels.code import KernelCode
-from .c_lines import indented, input_lines, input_type, old_states
+from .c_lines import indented, input_lines, input_place, input_type, old_states
 from .target import Reduce
 from .walk import width_of
 
@@ -33,6 +33,7 @@ _REDUCE = """\
 {before}
     for (int64_t base = 0; base < in->length; base += BLOCK) {{
         const int64_t n = least(BLOCK, in->length - base);
+{place}
 {first}
 {combine}
     }}
@@ -40,9 +41,7 @@ _REDUCE = """\
 """
 
 _SECOND = """\
-{type} *restrict input = buffer;
-if (keeps)
-    input = ({type} *)(context->held + in->kept + KEPT_HEAD) + base;
+{place}
 if (in->length > BLOCK) {{
 {first}
 }}
@@ -120,11 +119,13 @@ def first_pass(c: C, code: KernelCode, reduce: Reduce) -> tuple[str, list[str]]:
         type=input_type(code),
         arrays=indented(arrays, 4),
         before=indented(before, 4),
+        place=indented(input_place(code), 8),
         first=indented(first, 8),
         combine=indented(combine, 8),
         after=indented(after, 4),
     )
-    return whole, _SECOND.format(type=input_type(code), first=indented(first, 4)).splitlines()
+    place = "\n".join(input_place(code))
+    return whole, _SECOND.format(place=place, first=indented(first, 4)).splitlines()
 
 
 def least_winner(code: KernelCode, number: int) -> int:
